@@ -1,0 +1,19 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The errors that this package raises, each with a message that says what to do."""
+
+
+class FastSam2Error(Exception):
+    """Anything that the user can mend; commands print it in one line."""
+
+
+class CheckpointError(FastSam2Error):
+    """A model cannot be found, read or matched to the architecture."""
+
+
+class InputError(FastSam2Error):
+    """An image, a prompt or a video that cannot be used."""
+
+
+class ParameterError(FastSam2Error):
+    """A setting outside its range, or two that exclude each other."""
