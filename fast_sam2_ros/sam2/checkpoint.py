@@ -1,0 +1,384 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Find a model by its name, check that it is whole, and load it without running its code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+import json
+import logging
+from pathlib import Path
+import re
+from typing import Any, TYPE_CHECKING
+
+import torch
+
+from fast_sam2_ros.errors import CheckpointError, ParameterError
+
+if TYPE_CHECKING:
+    from transformers import Sam2VideoModel
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = 'embedded'
+AUTO = 'auto'
+RANDOM_PREFIX = 'random:'
+PREFERRED = 'facebook/sam2.1-hiera-tiny'
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CONFIG_FILE = 'config.json'
+WEIGHTS_FILE = 'model.safetensors'
+WEIGHTS_INDEX_FILE = 'model.safetensors.index.json'
+# Where transformers writes the mean and the deviation, the most specific first.
+PREPROCESSOR_FILES = (
+    'video_preprocessor_config.json', 'preprocessor_config.json', 'processor_config.json')
+
+MODEL_TYPE = 'sam2_video'
+VISION_TYPE = 'sam2_vision_model'
+BACKBONE_TYPE = 'sam2_hiera_det_model'
+
+_HUB_ID = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
+_META_SUFFIXES = ('.pt', '.pth')
+# One matrix under two names: SAM 2 encodes points and image positions with the same one
+# (Meta's `pe_layer`), and a file may hold it once.
+_POSITIONS = ('shared_image_embedding.positional_embedding',
+              'prompt_encoder.shared_embedding.positional_embedding')
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """
+    How an image becomes the input of the encoder.
+
+    The image is resized to `image_size` x `image_size` pixels (bilinear with antialiasing, the
+    aspect is not kept), divided by 255, then `(rgb - mean) / std` for each channel.
+    """
+
+    image_size: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """
+    A model ready for inference.
+
+    `model` is in evaluation mode, in float32, without gradients. `name` is the name that was
+    resolved, `source` says where the weights came from (a path, or words), and `fallback` is
+    the reason why `auto` had to take the embedded model, else None.
+    """
+
+    model: Sam2VideoModel
+    preprocess: Preprocess
+    name: str
+    source: str
+    fallback: str | None = None
+
+
+def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED) -> LoadedModel:
+    """
+    Load the model called `name` on to `device`; nothing is ever downloaded here.
+
+    `name` is one of
+    - 'embedded', the model that this package ships;
+    - 'auto', which is `preferred` where that is on this machine, else 'embedded';
+    - a hub id such as 'facebook/sam2.1-hiera-tiny', also 'id@revision', from the local cache
+      that `fast-sam2 fetch` fills;
+    - a folder with config.json and safetensors, as transformers writes it;
+    - a .pt file in the format of Meta's sam2 package;
+    - 'random:tiny', 'random:small', 'random:base-plus', 'random:large': the real shapes with
+      random weights, for timing.
+
+    Raises CheckpointError where the model is missing, incomplete or of another architecture,
+    and ParameterError for a device that this machine does not have.
+    """
+    target = resolve_device(device)
+    if name == AUTO:
+        loaded = _load_auto(preferred)
+    else:
+        loaded = _load_named(name)
+    loaded.model.eval().requires_grad_(False)
+    loaded.model.to(target)
+    return loaded
+
+
+def resolve_device(device: str) -> torch.device:
+    """
+    Turn 'auto', 'cpu', 'cuda' or 'cuda:N' into a device of this machine.
+
+    'auto' is the first CUDA device where there is one, else the CPU. Raises ParameterError for
+    a name that means nothing and for a CUDA device that is not there.
+    """
+    if device == AUTO:
+        return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
+    if device == 'cpu':
+        return torch.device('cpu')
+    match = re.fullmatch(r'cuda(?::(\d+))?', device)
+    if match is None:
+        raise ParameterError(f"device '{device}' is not known: use auto, cpu, cuda or cuda:0")
+    if not torch.cuda.is_available():
+        raise ParameterError(
+            f"device '{device}' was asked for, but PyTorch finds no CUDA device here: use cpu, "
+            'or install a CUDA build of PyTorch')
+    index = int(match.group(1) or 0)
+    if index >= torch.cuda.device_count():
+        raise ParameterError(
+            f"device '{device}' is not there: this machine has {torch.cuda.device_count()} "
+            'CUDA device(s), counted from cuda:0')
+    return torch.device('cuda', index)
+
+
+def split_hub_id(name: str) -> tuple[str, str | None] | None:
+    """Split 'owner/model@revision' into its id and its revision; None if it is no hub id."""
+    match = _HUB_ID.fullmatch(name)
+    return (match.group('repo'), match.group('revision')) if match else None
+
+
+def find_in_cache(
+        hub_id: str, revision: str | None = None, cache_dir: str | Path | None = None
+) -> Path | None:
+    """
+    Look a hub checkpoint up in the local cache; return its folder, or None.
+
+    The network is never used. The folder is the one that holds config.json; whether it is
+    complete is checked when it is loaded.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, CONFIG_FILE, cache_dir=cache_dir, revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def check_weights(folder: Path, remedy: str) -> list[Path]:
+    """
+    Check that the safetensors of `folder` are all there and whole; return their paths.
+
+    Opening a safetensors file compares its length with what its header announces, so a
+    truncated one is found without reading it. Raises CheckpointError that ends in `remedy`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if (folder / WEIGHTS_FILE).is_file():
+        names = [WEIGHTS_FILE]
+    elif (folder / WEIGHTS_INDEX_FILE).is_file():
+        index = _read_json(folder / WEIGHTS_INDEX_FILE, remedy)
+        weight_map = index.get('weight_map')
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise CheckpointError(f'{folder / WEIGHTS_INDEX_FILE} names no weights: {remedy}')
+        names = sorted({str(name) for name in weight_map.values()})
+    else:
+        pickled = sorted(path.name for path in folder.glob('*.bin'))
+        also = f' ({pickled[0]} is a pickle, which is not opened)' if pickled else ''
+        raise CheckpointError(f'{folder} has no {WEIGHTS_FILE}{also}: {remedy}')
+    for name in names:
+        if Path(name).name != name:
+            raise CheckpointError(f'{folder} names weights outside itself ({name}): {remedy}')
+        try:
+            with safe_open(folder / name, framework='pt') as weights:
+                weights.keys()
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(
+                f'{folder / name} is missing or not whole ({error}): {remedy}') from error
+    return [folder / name for name in names]
+
+
+def _load_auto(preferred: str) -> LoadedModel:
+    if preferred in (AUTO, EMBEDDED):
+        return _load_embedded()
+    try:
+        return _load_named(preferred)
+    except CheckpointError as error:
+        return replace(_load_embedded(), fallback=f'the embedded model is used: {error}')
+
+
+def _load_named(name: str) -> LoadedModel:
+    if name == EMBEDDED:
+        return _load_embedded()
+    if name.startswith(RANDOM_PREFIX):
+        return _load_random(name)
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        remedy = 'save the model there again, or take it from the hub with `fast-sam2 fetch`'
+        return _load_folder(path.resolve(), name, remedy)
+    if path.suffix in _META_SUFFIXES:
+        return _load_meta(path, name)
+    hub = None if name.startswith(('/', '.', '~')) else split_hub_id(name)
+    if hub is None:
+        raise CheckpointError(
+            f"model '{name}' is neither a folder, a .pt file nor a hub id: use auto, embedded, "
+            f'{PREFERRED} or the path of one')
+    return _load_hub(name, *hub)
+
+
+def _load_embedded() -> LoadedModel:
+    from fast_sam2_ros.sam2 import embedded
+
+    return LoadedModel(embedded.load_embedded(), embedded.PREPROCESS, EMBEDDED,
+                       'shipped with fast_sam2_ros')
+
+
+def _load_random(name: str) -> LoadedModel:
+    from fast_sam2_ros.sam2.meta import SIZES
+
+    size = name.removeprefix(RANDOM_PREFIX)
+    if size not in SIZES:
+        raise CheckpointError(
+            f"model '{name}' has no such size: use {RANDOM_PREFIX} with one of "
+            f"{', '.join(SIZES)}")
+    from fast_sam2_ros.evaluation.random_models import random_model
+
+    model = random_model(size)
+    return LoadedModel(model, Preprocess(_square_size(model.config, name)), name,
+                       'random weights: for timing, its masks mean nothing')
+
+
+def _load_hub(name: str, hub_id: str, revision: str | None) -> LoadedModel:
+    pin = f' --revision {revision}' if revision else ''
+    remedy = f'run `fast-sam2 fetch {hub_id}{pin}`'
+    folder = find_in_cache(hub_id, revision)
+    if folder is None:
+        raise CheckpointError(f'{name} is not on this machine: {remedy}')
+    return _load_folder(folder, name, remedy)
+
+
+def _load_meta(path: Path, name: str) -> LoadedModel:
+    from fast_sam2_ros.sam2.meta import load_meta
+
+    model = load_meta(path)
+    return LoadedModel(model, Preprocess(_square_size(model.config, name)), name,
+                       str(path.resolve()))
+
+
+def _load_folder(folder: Path, name: str, remedy: str) -> LoadedModel:
+    from safetensors import SafetensorError
+    from transformers import Sam2VideoModel
+
+    _check_architecture(_read_json(folder / CONFIG_FILE, remedy), folder)
+    check_weights(folder, remedy)
+    try:
+        with _quiet_transformers():
+            model, info = Sam2VideoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
+                output_loading_info=True)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f'{folder} does not fit its own config.json ({_first_line(error)}): {remedy}'
+        ) from error
+    _complete_positions(model, info['missing_keys'], folder, remedy)
+    if info['unexpected_keys']:
+        logger.warning('%s holds weights that the model does not use: %s', folder,
+                       name_some(info['unexpected_keys']))
+    size = _square_size(model.config, name)
+    return LoadedModel(model, _read_preprocess(folder, size, remedy), name, str(folder))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers' progress bar and its table of missing weights off the terminal."""
+    from transformers.utils import logging as transformers_logging
+
+    verbosity = transformers_logging.get_verbosity()
+    bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bar:
+            transformers_logging.enable_progress_bar()
+
+
+def _check_architecture(config: dict[str, Any], folder: Path) -> None:
+    """Refuse a configuration that is not SAM 2 for video, or that brings its own code."""
+    if _has_key(config, 'auto_map'):
+        raise CheckpointError(
+            f'{folder} wants to run code of its own (auto_map), which is never done: use a '
+            f'checkpoint such as {PREFERRED}')
+    vision = config.get('vision_config') or {}
+    found = (config.get('model_type'), vision.get('model_type', VISION_TYPE),
+             (vision.get('backbone_config') or {}).get('model_type', BACKBONE_TYPE))
+    if found != (MODEL_TYPE, VISION_TYPE, BACKBONE_TYPE):
+        raise CheckpointError(
+            f"{folder} holds '{found[0]}' with '{found[2]}', not SAM 2 for video "
+            f"('{MODEL_TYPE}' with '{BACKBONE_TYPE}'): use a checkpoint such as {PREFERRED}")
+
+
+def _complete_positions(
+        model: Sam2VideoModel, missing: set[str] | list[str], folder: Path, remedy: str) -> None:
+    """Copy the matrix that a file holds under one of its two names; refuse anything else."""
+    absent = set(missing)
+    if len(absent) == 1 and absent <= set(_POSITIONS):
+        kept = next(name for name in _POSITIONS if name not in absent)
+        model.get_buffer(absent.pop()).copy_(model.get_buffer(kept))
+    if absent:
+        raise CheckpointError(f'{folder} lacks weights of SAM 2 ({name_some(absent)}): {remedy}')
+
+
+def _read_preprocess(folder: Path, image_size: int, remedy: str) -> Preprocess:
+    """Read the mean and the deviation that the checkpoint was trained with, else ImageNet's."""
+    for name in PREPROCESSOR_FILES:
+        if not (folder / name).is_file():
+            continue
+        settings = _read_json(folder / name, remedy)
+        for key in ('video_processor', 'image_processor'):
+            if isinstance(settings.get(key), dict):
+                settings = settings[key]
+        if 'image_mean' not in settings or 'image_std' not in settings:
+            continue
+        try:
+            # transformers multiplies by rescale_factor; ours divides by 255.
+            scale = 255.0 * float(settings.get('rescale_factor') or 1.0 / 255.0)
+            mean = tuple(float(value) / scale for value in settings['image_mean'])
+            std = tuple(float(value) / scale for value in settings['image_std'])
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise CheckpointError(f'{folder / name} cannot be read ({error}): {remedy}') from error
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0.0:
+            raise CheckpointError(
+                f'{folder / name} needs three numbers in image_mean and image_std: {remedy}')
+        return Preprocess(image_size, mean, std)
+    return Preprocess(image_size)
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise CheckpointError(f'{path} is missing: {remedy}') from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f'{path} cannot be read ({error}): {remedy}') from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path} is not a JSON object: {remedy}')
+    return content
+
+
+def _square_size(config: Any, name: str) -> int:
+    """Return the edge of the square input image in pixels."""
+    size = config.image_size
+    edges = set(size) if isinstance(size, (list, tuple)) else {size}
+    if len(edges) != 1:
+        raise CheckpointError(
+            f"model '{name}' takes images of {size} pixels: only square inputs are supported")
+    return int(edges.pop())
+
+
+def _has_key(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return key in value or any(_has_key(item, key) for item in value.values())
+    return isinstance(value, list) and any(_has_key(item, key) for item in value)
+
+
+def name_some(keys: Any, limit: int = 4) -> str:
+    """Write the first few of some names in one line, with how many there are besides."""
+    ordered = sorted(keys)
+    rest = len(ordered) - limit
+    return ', '.join(ordered[:limit]) + (f' and {rest} more' if rest > 0 else '')
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition('\n')[0] or type(error).__name__
