@@ -1,0 +1,247 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Fetching from a hub that this test serves on the loopback interface."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+import hashlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import json
+from pathlib import Path
+import threading
+
+from fast_sam2_ros.errors import CheckpointError, ParameterError
+from fast_sam2_ros.sam2 import fetch as fetching
+from fast_sam2_ros.sam2.checkpoint import find_in_cache
+import huggingface_hub.constants
+import pytest
+import torch
+
+HUB_ID = 'someone/sam2-small'
+FIRST_COMMIT = '1' * 40
+SECOND_COMMIT = '2' * 40
+
+
+@dataclass
+class FakeHub:
+    """One repository of a hub: its files, and what goes wrong with them."""
+
+    files: dict[str, bytes]
+    commit: str = FIRST_COMMIT
+    cut: set[str] = field(default_factory=set)
+    altered: set[str] = field(default_factory=set)
+    served: list[str] = field(default_factory=list)
+    endpoint: str = ''
+
+    def siblings(self) -> list[dict]:
+        """List the files as the hub's API does."""
+        listed = []
+        for name, content in self.files.items():
+            entry = {'rfilename': name, 'size': len(content),
+                     'blobId': hashlib.sha1(b'blob %d\0' % len(content) + content).hexdigest()}
+            if name.endswith('.safetensors'):
+                digest = hashlib.sha256(content).hexdigest()
+                entry['lfs'] = {'sha256': digest, 'size': len(content), 'pointerSize': 134}
+            listed.append(entry)
+        return listed
+
+    def etag(self, name: str) -> str:
+        """Name a file's content as the hub does in its headers."""
+        return hashlib.sha256(self.files[name]).hexdigest()
+
+
+def handler_for(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
+    """Serve `hub` with the three requests that a download makes."""
+
+    class Handler(BaseHTTPRequestHandler):
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def reply(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self.send_response(status)
+            for key, value in {'Content-Length': str(len(body)), **(headers or {})}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == 'GET':
+                self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            path = self.path.partition('?')[0]
+            name = path.rpartition('/')[2]
+            if path.startswith(f'/api/models/{HUB_ID}'):
+                body = json.dumps({'id': HUB_ID, 'sha': hub.commit, 'siblings': hub.siblings()})
+                self.reply(200, body.encode(), {'Content-Type': 'application/json'})
+            elif path == f'/{HUB_ID}/resolve/{hub.commit}/{name}' and name in hub.files:
+                content = hub.files[name]
+                headers = {'X-Repo-Commit': hub.commit, 'ETag': f'"{hub.etag(name)}"'}
+                if self.command == 'GET':
+                    hub.served.append(name)
+                    if name in hub.cut:
+                        content = content[:len(content) // 2]
+                    if name in hub.altered:
+                        content = bytes(len(content))
+                self.reply(200, content, headers)
+            else:
+                self.reply(404, b'', {'X-Error-Code': 'RepoNotFound'})
+
+        do_HEAD = do_GET
+
+    return Handler
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """Serve a small checkpoint, and make huggingface_hub take it for the real hub."""
+    from safetensors.torch import save
+
+    fake = FakeHub({
+        'config.json': json.dumps({'model_type': 'sam2_video'}).encode(),
+        'preprocessor_config.json': b'{}',
+        'tokenizer.json': b'{"words": []}',
+        'model.safetensors': save({'weight': torch.arange(1000, dtype=torch.float32)}),
+        'pytorch_model.bin': b'a pickle', 'modeling.py': b'raise SystemExit',
+        'README.md': b'words'})
+    server = ThreadingHTTPServer(('127.0.0.1', 0), handler_for(fake))
+    threading.Thread(
+        target=server.serve_forever, kwargs={'poll_interval': 0.02}, daemon=True).start()
+    fake.endpoint = f'http://127.0.0.1:{server.server_address[1]}'
+    monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', fake.endpoint)
+    monkeypatch.setattr(huggingface_hub.constants, 'HUGGINGFACE_CO_URL_TEMPLATE',
+                        fake.endpoint + '/{repo_id}/resolve/{revision}/{filename}')
+    yield fake
+    server.shutdown()
+    server.server_close()
+
+
+def leftovers(cache: Path) -> list[str]:
+    """List every file of the repository's folder in the cache."""
+    return sorted(str(path.relative_to(cache)) for path in cache.glob('models--*/**/*')
+                  if not path.is_dir())
+
+
+def test_fetch_brings_weights_and_configuration_and_no_code(hub: FakeHub, tmp_path: Path) -> None:
+    """What arrives is what the hub has, without its pickle and its Python."""
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert {path.name for path in folder.iterdir()} == {
+        'config.json', 'preprocessor_config.json', 'tokenizer.json', 'model.safetensors'}
+    for path in folder.iterdir():
+        assert path.read_bytes() == hub.files[path.name]
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path) == folder
+    assert find_in_cache(HUB_ID, FIRST_COMMIT, cache_dir=tmp_path) == folder
+
+
+def test_fetch_again_downloads_nothing(hub: FakeHub, tmp_path: Path) -> None:
+    """A whole checkpoint in the cache is kept."""
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    hub.served.clear()
+    assert fetching.fetch(HUB_ID, cache_dir=tmp_path) == folder
+    assert hub.served == []
+
+
+def test_truncated_download_leaves_nothing(hub: FakeHub, tmp_path: Path) -> None:
+    """Weights that arrive cut short are an error, and neither they nor anything else stays."""
+    hub.cut.add('model.safetensors')
+    with pytest.raises(CheckpointError, match='nothing of it was kept'):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert hub.served
+    assert leftovers(tmp_path) == []
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path) is None
+
+
+@pytest.mark.parametrize('name', ['model.safetensors', 'tokenizer.json'])
+def test_altered_download_leaves_nothing(hub: FakeHub, tmp_path: Path, name: str) -> None:
+    """A file of the right length with other bytes fails its checksum."""
+    hub.altered.add(name)
+    with pytest.raises(CheckpointError, match=f'{name} of {HUB_ID} did not arrive'):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert leftovers(tmp_path) == []
+
+
+def test_failed_update_keeps_the_working_checkpoint(hub: FakeHub, tmp_path: Path) -> None:
+    """The branch moves to a new commit only when all of it has arrived."""
+    old = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    kept = leftovers(tmp_path)
+    hub.commit = SECOND_COMMIT
+    hub.files['model.safetensors'] = hub.files['model.safetensors'][:-4] + b'\0\0\0\1'
+    hub.cut.add('model.safetensors')
+    with pytest.raises(CheckpointError):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert leftovers(tmp_path) == kept
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path) == old
+    hub.cut.clear()
+    new = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path) == new != old
+
+
+def test_damaged_file_of_an_earlier_fetch_is_replaced(hub: FakeHub, tmp_path: Path) -> None:
+    """A file that was damaged on the disk is found, removed, and comes anew the next time."""
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    (folder / 'model.safetensors').resolve().write_bytes(b'short')
+    with pytest.raises(CheckpointError, match='again'):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert (folder / 'model.safetensors').read_bytes() == hub.files['model.safetensors']
+
+
+def test_sharded_weights_are_fetched_together(hub: FakeHub, tmp_path: Path) -> None:
+    """The index and every shard come; a shard that the hub lacks is an error."""
+    weights = hub.files.pop('model.safetensors')
+    shards = [f'model-0000{part}-of-00002.safetensors' for part in (1, 2)]
+    hub.files['model.safetensors.index.json'] = json.dumps(
+        {'weight_map': {'a': shards[0], 'b': shards[1]}}).encode()
+    hub.files[shards[0]] = weights
+    with pytest.raises(CheckpointError, match=shards[1]):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert leftovers(tmp_path) == []
+    hub.files[shards[1]] = weights
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert all((folder / shard).read_bytes() == weights for shard in shards)
+
+
+def test_pickles_alone_are_refused(hub: FakeHub, tmp_path: Path) -> None:
+    """A repository without safetensors is not fetched."""
+    del hub.files['model.safetensors']
+    with pytest.raises(CheckpointError, match='pickles are not taken'):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert hub.served == []
+
+
+def test_unknown_model_and_no_network_say_what_to_do(
+        hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure is one line with a remedy."""
+    with pytest.raises(CheckpointError, match='compare the name') as unknown:
+        fetching.fetch('someone/else', cache_dir=tmp_path)
+    monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', 'http://127.0.0.1:9')
+    with pytest.raises(CheckpointError, match='check the network connection') as offline:
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert '\n' not in f'{unknown.value}{offline.value}'
+
+
+@pytest.mark.parametrize('name', ['sam2', 'a/b/c', '../../etc/x', 'a/b@main'])
+def test_names_that_are_no_hub_ids_are_refused(name: str, tmp_path: Path) -> None:
+    """A wrong name never reaches the network."""
+    with pytest.raises(ParameterError, match='no hub id'):
+        fetching.fetch(name, cache_dir=tmp_path)
+
+
+def test_revision_outside_the_cache_is_refused(tmp_path: Path) -> None:
+    """A revision is a name of the hub, not a path."""
+    with pytest.raises(ParameterError, match='no revision'):
+        fetching.fetch(HUB_ID, revision='../../x', cache_dir=tmp_path)
+
+
+def test_command_prints_where_the_checkpoint_is(
+        hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The command takes ID@REVISION and writes JSON for machines."""
+    parser = argparse.ArgumentParser()
+    fetching.add_arguments(parser)
+    args = parser.parse_args([f'{HUB_ID}@v1', '--cache-dir', str(tmp_path), '--json'])
+    assert fetching.main(args) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed['commit'] == FIRST_COMMIT
+    assert Path(printed['path']) == find_in_cache(HUB_ID, 'v1', cache_dir=tmp_path)
+    assert printed['bytes'] == sum(len(hub.files[name]) for name in printed['files'])
