@@ -1,0 +1,220 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+SAM 2 over a short clip with gradients: the training-time twin of `Tracker`.
+
+The same parts of `Sam2VideoModel` in the same order, batched over the targets of several clips and
+differentiable through the memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+
+
+@dataclass
+class FrameOutput:
+    """Per target: mask logits (B, 4h, 4w), predicted IoU (B,), object score logits (B,)."""
+
+    logits: Tensor
+    iou: Tensor
+    score: Tensor
+
+
+@dataclass
+class _Features:
+    tokens: Tensor  # (B, C, h, w)
+    fine: list[Tensor]  # (B, C / 8, 4h, 4w) and (B, C / 4, 2h, 2w)
+    position: Tensor  # (h * w, 1, C)
+
+
+@dataclass
+class _Memory:
+    features: Tensor  # (h * w, B, 64)
+    position: Tensor  # (h * w, 1, 64)
+    pointer: Tensor  # (B, C)
+
+
+class ClipModel:
+    """Runs a model over clips whose backbone features are given."""
+
+    def __init__(self, model: Sam2VideoModel) -> None:
+        """Take the model to train; its backbone is not used."""
+        self.model = model
+        self.grid = tuple(model.backbone_feature_sizes[-1])
+
+    def __call__(
+        self, maps: list[list[Tensor]], masks: Tensor, clip_of_target: Tensor, prompt: str,
+        generator: torch.Generator,
+    ) -> list[FrameOutput]:
+        """
+        Track B targets through T frames.
+
+        `maps`: for each frame the backbone's four maps, (clips, h, w, C). `masks`: (T, B, S, S)
+        truth, of which only the first frame is used. `clip_of_target`: (B,) index of each target's
+        clip. `prompt`: 'mask', 'box' or 'point', made from the first mask.
+        """
+        features = self._features(maps[0], clip_of_target)
+        output, pointer, memory_mask = self._prompted(features, masks[0], prompt, generator)
+        outputs = [output]
+        first = self._remember(features, memory_mask, pointer, output.score.new_full(output.score.shape, 10.0))
+        recent: list[_Memory] = []
+        for t in range(1, len(maps)):
+            features = self._features(maps[t], clip_of_target)
+            attended = self._attend(features, first, recent, t)
+            output, pointer = self._decode(attended, features.fine)
+            outputs.append(output)
+            logits = self._full_size(output.logits)
+            recent.append(self._remember(features, logits.sigmoid(), pointer, output.score))
+        return outputs
+
+    def _features(self, maps: list[Tensor], clip_of_target: Tensor) -> _Features:
+        model = self.model
+        levels, positions = model.vision_encoder.neck(maps)
+        tokens, s1, s0 = levels[-3:]
+        fine = [model.mask_decoder.conv_s0(s0), model.mask_decoder.conv_s1(s1)]
+        return _Features(
+            tokens[clip_of_target],
+            [level[clip_of_target] for level in fine],
+            positions[-3][:1].flatten(2).permute(2, 0, 1),
+        )
+
+    def _prompted(self, features, mask, prompt, generator):
+        model = self.model
+        tokens = features.tokens + model.no_memory_embedding.permute(0, 2, 1)[..., None]
+        if prompt == 'mask':
+            low = model.mask_downsample(mask[:, None])
+            output, pointer = self._decode(features.tokens, features.fine, masks=low)
+            return output, pointer, mask
+        points, labels = (_box_points if prompt == 'box' else _click)(mask, generator)
+        output, pointer = self._decode(tokens, features.fine, points=points, labels=labels)
+        truth = torch.rand(len(mask), 1, 1, generator=generator) < 0.5
+        predicted = (self._full_size(output.logits) > 0).to(mask.dtype)
+        return output, pointer, torch.where(truth, mask, predicted)
+
+    def _decode(self, tokens, fine, points=None, labels=None, masks=None):
+        model, batch = self.model, len(tokens)
+        if points is None:
+            points = tokens.new_zeros(batch, 1, 1, 2)
+            labels = torch.full((batch, 1, 1), -1, dtype=torch.int32)
+        sparse, dense = model.prompt_encoder(points, labels, None, masks)
+        logits, iou, token, score = model.mask_decoder(
+            image_embeddings=tokens,
+            image_positional_embeddings=model.get_image_wide_positional_embeddings().expand(
+                batch, -1, -1, -1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense.expand(batch, -1, -1, -1),
+            multimask_output=False,
+            high_resolution_features=fine,
+        )
+        score = score[:, 0, 0]
+        appears = (score.detach() > 0).to(tokens.dtype)[:, None]
+        pointer = model.object_pointer_proj(token[:, 0, 0])
+        pointer = appears * pointer + (1 - appears) * model.no_object_pointer
+        return FrameOutput(logits[:, 0, 0], iou[:, 0, 0], score), pointer
+
+    def _full_size(self, logits: Tensor) -> Tensor:
+        size = (self.model.image_size,) * 2
+        return F.interpolate(logits[:, None], size, mode='bilinear', align_corners=False)[:, 0]
+
+    def _remember(self, features, mask, pointer, score) -> _Memory:
+        model, config = self.model, self.model.config
+        appears = (score.detach() > 0).to(mask.dtype)[:, None, None]
+        mask = mask * appears  # an absent target is remembered by an empty mask, as NO_OBJ_SCORE does
+        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory, position = model.memory_encoder(features.tokens, mask[:, None])
+        memory = memory + (1 - appears[..., None]) * (
+            model.occlusion_spatial_embedding_parameter[..., None, None])
+        return _Memory(
+            memory.flatten(2).permute(2, 0, 1), position[:1].flatten(2).permute(2, 0, 1), pointer)
+
+    def _attend(self, features, first: _Memory, recent: list[_Memory], time: int) -> Tensor:
+        model = self.model
+        temporal = model.memory_temporal_positional_encoding[:, 0]  # (num_maskmem, 1, 64)
+        memories, positions = [first.features], [first.position + temporal[-1]]
+        for age, memory in enumerate(reversed(recent[-(model.num_maskmem - 1):]), 1):
+            memories.append(memory.features)
+            positions.append(memory.position + temporal[age - 1])
+        span = model.config.max_object_pointers_in_encoder - 1
+        pointers = [first.pointer] + [memory.pointer for memory in reversed(recent[-span:])]
+        ages = torch.tensor([time, *range(1, len(pointers))], dtype=torch.float32) / span
+        channels, width = features.tokens.shape[1], model.mem_dim
+        ages = model.temporal_positional_encoding_projection_layer(get_1d_sine_pe(ages, channels))
+        splits = channels // width
+        tokens = torch.stack(pointers).unflatten(2, (splits, width)).transpose(1, 2).flatten(0, 1)
+        memories.append(tokens)
+        positions.append(ages.repeat_interleave(splits, 0)[:, None])
+        batch = features.tokens.shape[0]
+        attended = model.memory_attention(
+            current_vision_features=features.tokens.flatten(2).permute(2, 0, 1),
+            memory=torch.cat(memories),
+            current_vision_position_embeddings=features.position,
+            memory_posision_embeddings=torch.cat([p.expand(-1, batch, -1) for p in positions]),
+            num_object_pointer_tokens=len(tokens),
+        )
+        return attended[0].transpose(1, 2).unflatten(2, self.grid)
+
+
+def _box_points(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the corners (B, 1, 2, 2) of each mask's box, jittered by some per cent of its size."""
+    size = mask.shape[-1]
+    steps = torch.arange(size)
+    corners = []
+    for axis in (1, 2):  # columns, then rows
+        hit = mask.amax(axis) > 0.5
+        low = torch.where(hit, steps, size).amin(1)
+        high = torch.where(hit, steps, -1).amax(1) + 1
+        corners.append(torch.stack([low, high], 1).float())
+    box = torch.stack(corners, 2)  # (B, 2 corners, x and y)
+    extent = (box[:, 1] - box[:, 0])[:, None]
+    box = box + 0.06 * extent * torch.randn(box.shape, generator=generator)
+    return box.clamp(0, size)[:, None], torch.tensor([2, 3], dtype=torch.int32).expand(len(mask), 1, 2)
+
+
+def _click(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return one pixel of each mask, (B, 1, 1, 2)."""
+    flat = torch.multinomial(mask.flatten(1) + 1e-8, 1, generator=generator)[:, 0]
+    points = torch.stack([flat % mask.shape[-1], flat // mask.shape[-1]], 1).float()
+    return points[:, None, None], torch.ones(len(mask), 1, 1, dtype=torch.int32)
+
+
+def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """
+    Return the loss of SAM 2 (focal 20, dice 1, IoU 1, presence 1) and its parts, by frame means.
+
+    `masks`: (T, B, S, S) truth in [0, 1]. Frames without the target count for presence only.
+    """
+    logits = torch.stack([output.logits for output in outputs])
+    side = 2 * logits.shape[-1]
+    logits = F.interpolate(logits, (side, side), mode='bilinear', align_corners=False)
+    truth = F.interpolate(masks, (side, side), mode='area')
+    present = (masks.flatten(2).sum(2) >= 16).float()
+    bce = F.binary_cross_entropy_with_logits(logits, truth, reduction='none')
+    probability = logits.sigmoid()
+    miss = (probability - truth).abs()
+    focal = (0.5 * miss.square() * bce).mean((2, 3))
+    overlap = (probability * truth).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((2, 3)) + truth.sum((2, 3)) + 1)
+    with torch.no_grad():
+        hard, real = logits > 0, truth > 0.5
+        union = (hard | real).sum((2, 3)).clamp(min=1)
+        iou = (hard & real).sum((2, 3)) / union
+    predicted = torch.stack([output.iou for output in outputs])
+    score = torch.stack([output.score for output in outputs])
+    shown = present.sum().clamp(min=1)
+    parts = {
+        'focal': 20 * (focal * present).sum() / shown,
+        'dice': (dice * present).sum() / shown,
+        'iou': ((predicted - iou).abs() * present).sum() / shown,
+        'presence': F.binary_cross_entropy_with_logits(score, present),
+    }
+    figures = {name: value.item() for name, value in parts.items()}
+    tracked = present[1:]
+    figures['J'] = ((iou[1:] * tracked).sum() / tracked.sum().clamp(min=1)).item()
+    return sum(parts.values()), figures
