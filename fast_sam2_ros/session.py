@@ -1,0 +1,254 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+import enum
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fast_sam2_ros.errors import InputError, ParameterError
+from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
+
+if TYPE_CHECKING:
+    from fast_sam2_ros.grounding import Grounder
+    from fast_sam2_ros.sam2.checkpoint import LoadedModel
+
+NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
+# Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
+PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
+
+
+class TargetState(enum.Enum):
+    """Where the target is in its life."""
+
+    IDLE = 'idle'  # no target was given
+    SEARCHING = 'searching'  # a target was named and not found yet
+    TRACKING = 'tracking'
+    LOST = 'lost'  # it was tracked, and is out of view or hidden
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one frame gave.
+
+    mask: (H, W) uint8 of 0 and 1, as large as the frame; all zero unless tracking.
+    score: the object score's logit; 0 where the tracker did not run.
+    message: why the state is what it is, for a person.
+    latency: of this frame in ms; its total holds the time of the grounder where that ran.
+    step: the tracker's own result, None where it did not run.
+    label: what the grounder called the target.
+    grounded: whether the grounder ran on this frame.
+    """
+
+    state: TargetState
+    target_text: str
+    mask: np.ndarray
+    score: float
+    message: str
+    tokens_retained: int
+    tokens_total: int
+    bank_bytes: int
+    latency: Latency
+    step: StepResult | None
+    label: str
+    grounded: bool
+
+
+class Session:
+    """One target in one stream of images.
+
+    Not for several threads at once: whoever calls it does so from the thread that owns the model.
+
+    lost_after: frames in a row with an object score below zero after which the target is lost.
+    reground_period: the least time between two searches for the same target, in seconds of the
+        images' stamps.
+    """
+
+    def __init__(self, tracker: Tracker, grounder: Grounder | None, *, lost_after: int = 5,
+                 reground_period: float = 1.0):
+        if lost_after < 1:
+            raise ParameterError(f'lost_after is {lost_after}; it must be 1 frame or more')
+        if not reground_period >= 0:
+            raise ParameterError(
+                f'reground_period is {reground_period}; it must be 0 seconds or more')
+        self.tracker = tracker
+        self.grounder = grounder
+        self.loaded: LoadedModel | None = None
+        self.lost_after = lost_after
+        self.reground_period = reground_period
+        self._last_stamp = -math.inf
+        self.clear()
+
+    @property
+    def state(self) -> TargetState:
+        """Return the state after the last frame or command."""
+        return self._state
+
+    @property
+    def target_text(self) -> str:
+        """Return the words that name the target; empty where there is none."""
+        return self._text
+
+    def clear(self) -> None:
+        """Forget the target."""
+        self.tracker.reset()
+        self._state = TargetState.IDLE
+        self._text = self._label = ''
+        self._message = 'no target'
+        self._prompt: Prompt | None = None  # pointed at, not yet given to the tracker
+        self._misses = 0  # frames in a row without the target
+        self._next_search = -math.inf  # stamp from which on the grounder may run
+        self._understood = True  # whether searching for the text can succeed
+
+    def set_text(self, text: str) -> None:
+        """Name a new target; the next frame searches for it. Blank text clears the target.
+
+        The text that is tracked already is searched for again.
+        """
+        self.clear()
+        self._text = text.strip()
+        if self._text:
+            self._state = TargetState.SEARCHING
+            self._message = f"'{self._text}' was not searched for yet"
+
+    def set_prompt(self, prompt: Prompt, text: str = '') -> None:
+        """Point at a new target; the next frame starts to track it.
+
+        With `text`, the target is searched for by these words once it is lost.
+        """
+        self.clear()
+        self._text = text.strip()
+        self._prompt = prompt
+        self._state = TargetState.SEARCHING
+        self._message = 'pointed at'
+
+    def process(self, frame: np.ndarray, stamp: float) -> Report:
+        """Take the next image, (H, W, 3) uint8 RGB, with its time in seconds.
+
+        Stamps may jump back (a bag that starts again): a search that waits then runs at once.
+        Raise InputError for anything else than such an image.
+        """
+        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
+            raise InputError(f'an image is (H, W, 3) uint8, not {frame.shape} {frame.dtype}')
+        if stamp < self._last_stamp:
+            self._next_search = -math.inf
+        self._last_stamp = stamp
+        began = time.perf_counter()
+        step, grounded = None, False
+        if self._prompt is not None:
+            step = self._point(frame)
+        elif self._search_is_due(stamp):
+            step, grounded = self._search(frame, stamp), True
+        if step is None and self.tracker.has_target:
+            step = self.tracker.step(frame)
+            self._judge(step.score)
+        elapsed = (time.perf_counter() - began) * 1e3
+        return self._report(frame, step, grounded, elapsed)
+
+    def _point(self, frame: np.ndarray) -> StepResult:
+        """Give the tracker what was pointed at; a prompt that it refuses clears the target."""
+        try:
+            step = self.tracker.prompt(frame, self._prompt)
+        except InputError:
+            self.clear()
+            raise
+        self._prompt, self._label = None, self._text
+        self._follow(TargetState.TRACKING, 'pointed at')
+        return step
+
+    def _search_is_due(self, stamp: float) -> bool:
+        return (self._state in (TargetState.SEARCHING, TargetState.LOST) and bool(self._text)
+                and self._understood and stamp >= self._next_search)
+
+    def _search(self, frame: np.ndarray, stamp: float) -> StepResult | None:
+        """Run the grounder; start to track what it finds and return the first result."""
+        if self.grounder is None:
+            self._understood = False
+            self._message = 'targets cannot be named: no grounder is loaded'
+            return None
+        self._next_search = stamp + self.reground_period
+        found = self.grounder.ground(frame, self._text)
+        if not found:
+            self._understood = self.grounder.knows(self._text)
+            self._message = found.reason
+            return None
+        step = self.tracker.prompt(frame, found.prompt, found.relevance)
+        self._label = found.label
+        self._follow(TargetState.TRACKING, f"found '{found.label}' at {found.score:.2f}")
+        return step
+
+    def _judge(self, score: float) -> None:
+        """Move between tracking and lost by the object score of a step."""
+        if score >= 0:
+            if self._state is TargetState.LOST:
+                self._message = 'seen again'
+            self._follow(TargetState.TRACKING, self._message)
+            return
+        self._misses += 1
+        if self._state is TargetState.TRACKING and self._misses >= self.lost_after:
+            self._state = TargetState.LOST
+            self._message = f'not seen for {self._misses} frames'
+
+    def _follow(self, state: TargetState, message: str) -> None:
+        self._state, self._message, self._misses = state, message, 0
+
+    def _report(self, frame: np.ndarray, step: StepResult | None, grounded: bool,
+                elapsed: float) -> Report:
+        height, width = frame.shape[:2]
+        if step is not None and self._state is TargetState.TRACKING:
+            mask = step.mask(height, width)
+        else:
+            mask = np.zeros((height, width), dtype=np.uint8)
+        latency = NO_LATENCY if step is None else step.latency
+        if grounded:
+            latency = replace(latency, total=elapsed)
+        rows, columns = self.tracker.grid
+        return Report(
+            state=self._state, target_text=self._text, mask=mask,
+            score=0.0 if step is None else step.score, message=self._message,
+            tokens_retained=0 if step is None else step.tokens_retained,
+            tokens_total=rows * columns, bank_bytes=self.tracker.bank_bytes, latency=latency,
+            step=step, label=self._label, grounded=grounded)
+
+
+def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 0.5,
+                 router: str = 'analytic', grounder: str = 'auto',
+                 memory_keep_ratio: float | None = None, lost_after: int = 5,
+                 reground_period: float = 1.0) -> Session:
+    """Load a model and its grounder and return a session that waits for a target.
+
+    `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
+    'embedded', a hub id or a folder of a zero-shot detector, or 'none'. The other names are those
+    of `load_model`, `Tracker` and `Session`. Raise CheckpointError or ParameterError, in words
+    that tell what to do.
+    """
+    from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
+
+    device = str(resolve_device(device))
+    loaded = load_model(model, device)
+    tracker = Tracker(loaded, keep_ratio=keep_ratio, memory_keep_ratio=memory_keep_ratio,
+                      router=router)
+    session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
+                      lost_after=lost_after, reground_period=reground_period)
+    session.loaded = loaded
+    return session
+
+
+def _open_grounder(name: str, loaded: LoadedModel, tracker: Tracker,
+                   device: str) -> Grounder | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    from fast_sam2_ros.grounding import load_grounder
+
+    if name == 'none':
+        return None
+    if name == 'auto':
+        cached = isinstance(try_to_load_from_cache(PREFERRED_GROUNDER, 'config.json'), str)
+        name = PREFERRED_GROUNDER if cached and loaded.name != 'embedded' else 'embedded'
+    return load_grounder(name, tracker, device)
