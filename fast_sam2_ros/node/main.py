@@ -1,0 +1,46 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The executable `tracker_node`.
+
+The launch file brings the node up from outside. Alone it comes up by itself with
+
+    tracker_node --ros-args -p autostart:=true -r image:=/camera/image_raw
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.exceptions import ParameterException
+
+from fast_sam2_ros.errors import FastSam2Error
+from fast_sam2_ros.node.running import begin, spin, start
+from fast_sam2_ros.node.tracker_node import TrackerNode
+
+PATIENCE = 2.0
+"""Seconds that a step of the model may go on after the process was told to end."""
+
+
+def main(make_node: Callable[[], TrackerNode] = TrackerNode) -> None:
+    """Run the tracker node until SIGINT or SIGTERM, then exit with 0; 1 for wrong parameters."""
+    begin()
+    try:
+        node = make_node()
+    except (FastSam2Error, ParameterException) as error:
+        sys.exit(f'tracker_node: {error}')
+    if node.settings.autostart:
+        start(node)
+    spin(node)
+    if not node.stop(PATIENCE):
+        # The worker is inside a step, which nothing interrupts, and Python would wait for it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    rclpy.try_shutdown()
+
+
+if __name__ == '__main__':
+    main()

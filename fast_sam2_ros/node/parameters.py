@@ -1,0 +1,234 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter of the tracker node, once: type, default, range, unit, meaning.
+
+The declaration with its descriptors, the validation, `config/tracker.yaml` and the table for the
+README all come from `Settings`. Write the two texts with
+
+    python -m fast_sam2_ros.node.parameters yaml > config/tracker.yaml
+    python -m fast_sam2_ros.node.parameters table
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from fast_sam2_ros.errors import ParameterError
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class About:
+    """What is known of a parameter besides its name, type and default."""
+
+    text: str
+    unit: str = ''
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    changes: str = 'at configure'
+
+    @property
+    def range(self) -> str:
+        """Return the values that are allowed, in words; empty where all are."""
+        if self.choices:
+            return ', '.join(self.choices)
+        return '' if self.low is None else f'{self.low} to {self.high}'
+
+
+def _fixed(default: Value, text: str, **about: Any) -> Any:
+    """Define a parameter that takes effect at configure and cannot change after that."""
+    return dataclasses.field(default=default, metadata={'about': About(text, **about)})
+
+
+def _run_time(default: Value, text: str, **about: Any) -> Any:
+    """Define a parameter that can change while the node runs."""
+    return _fixed(default, text, changes='at run time', **about)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The node's parameters, valid as a whole.
+
+    Raises ParameterError when one is of the wrong type or outside its range.
+    """
+
+    model: str = _fixed(
+        'auto', 'Checkpoint: auto (preferred_model where it is on this machine already, else '
+        'embedded), embedded, a hub id that was fetched, a folder, or a .pt file.')
+    preferred_model: str = _fixed(
+        'facebook/sam2.1-hiera-tiny', 'The hub id that model auto looks for; nothing is '
+        'downloaded at run time.')
+    device: str = _fixed('auto', 'Where the model runs: auto, cpu, cuda or cuda:N.')
+    grounder: str = _fixed(
+        'auto', 'Finds the target that the text names: auto (the one that goes with the model), '
+        'embedded, or a hub id or folder of Grounding DINO, OWLv2 or OmDet-Turbo.')
+    router: str = _fixed(
+        'analytic', 'Chooses the tokens to keep.', choices=('analytic', 'prior-only', 'random'))
+    keep_ratio: float = _run_time(
+        0.5, 'Share of the frame\'s tokens that enter memory attention.', low=0.05, high=1.0)
+    memory_keep_ratio: float = _fixed(
+        0.0, 'Share of a frame\'s tokens that the memory bank keeps, at least 0.05; '
+        '0 takes keep_ratio.', low=0.0, high=1.0)
+    target_text: str = _fixed('', 'What to track until a text arrives; empty for nothing.')
+    lost_after: int = _run_time(
+        5, 'So long may the object score stay below zero before the target counts as lost.',
+        unit='frames', low=1, high=1000)
+    reground_period: float = _run_time(
+        1.0, 'Least time between two searches for a target that is not in view.',
+        unit='s', low=0.0, high=3600.0)
+    image_transport: str = _fixed(
+        'raw', 'Subscribe to image (raw) or to image/compressed (compressed).',
+        choices=('raw', 'compressed'))
+    image_qos: str = _fixed(
+        'sensor_data', 'Best effort, which takes reliable cameras too (sensor_data), or reliable.',
+        choices=('sensor_data', 'reliable'))
+    mask_format: str = _run_time(
+        'binary', 'The target\'s value in the mask: 255 (binary) or label_id (label).',
+        choices=('binary', 'label'))
+    label_id: int = _run_time(
+        1, 'The target\'s value where mask_format is label.', low=1, high=255)
+    overlay_tokens: bool = _run_time(False, 'Draw the kept tokens on the overlay.')
+    camera_timeout: float = _run_time(
+        1.0, 'After so long without an image the camera counts as gone.',
+        unit='s', low=0.1, high=60.0)
+    diagnostics_period: float = _run_time(
+        1.0, 'Time between two messages on /diagnostics.', unit='s', low=0.1, high=60.0)
+    autostart: bool = _fixed(
+        False, 'Configure and activate at start, for running the node alone; the launch file '
+        'does it from outside.', changes='at start')
+
+    def __post_init__(self) -> None:
+        """Check every value against its range, and those that depend on each other."""
+        for field in dataclasses.fields(self):
+            _check(field.name, getattr(self, field.name))
+        if 0.0 < self.memory_keep_ratio < 0.05:
+            raise ParameterError(
+                f'memory_keep_ratio is {self.memory_keep_ratio}; give 0 or 0.05 to 1.0')
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Value]) -> Settings:
+        """Make settings of parameter values; a whole number will do where a float is meant."""
+        return cls(**{name: float(value) if _is_whole(name, value) else value
+                      for name, value in values.items()})
+
+    def changed(self, values: Mapping[str, Value], *, running: bool) -> Settings:
+        """Return the settings with some values replaced, all of them or none.
+
+        While `running` (the node is configured) only those may differ that change at run time.
+        Raises ParameterError with the reason.
+        """
+        after = Settings.from_values(dataclasses.asdict(self) | dict(values))
+        for name in values:
+            if (running and about(name).changes == 'at configure'
+                    and getattr(after, name) != getattr(self, name)):
+                raise ParameterError(
+                    f'{name} cannot change while the node is configured; clean it up first')
+        return after
+
+
+def about(name: str) -> About:
+    """Return what is known of the parameter `name`."""
+    return Settings.__dataclass_fields__[name].metadata['about']
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all parameters, in the order of their definition."""
+    return tuple(field.name for field in dataclasses.fields(Settings))
+
+
+def declare(node: Node) -> Settings:
+    """Declare every parameter on the node and return what the user set.
+
+    Raises ParameterError when a value is not allowed; rclpy raises its own for a wrong type.
+    """
+    return Settings.from_values({
+        field.name: node.declare_parameter(
+            field.name, field.default, _descriptor(field)).value
+        for field in dataclasses.fields(Settings)})
+
+
+def to_yaml() -> str:
+    """Return the text of `config/tracker.yaml`: every parameter with its default, commented."""
+    lines = [
+        '# Every parameter of the tracker with its default.',
+        '# Written by: python -m fast_sam2_ros.node.parameters yaml',
+        '/**:',
+        '  ros__parameters:']
+    for field in dataclasses.fields(Settings):
+        for line in textwrap.wrap(_summary(field.metadata['about']), 90):
+            lines.append(f'    # {line}')
+        value = yaml.safe_dump(field.default, default_style='"' if field.type == 'str' else None)
+        lines.append(f'    {field.name}: {value.splitlines()[0]}')
+    return '\n'.join(lines) + '\n'
+
+
+def to_table() -> str:
+    """Return the parameters as a Markdown table."""
+    lines = ['| parameter | type | default | range | unit | changes | meaning |',
+             '|---|---|---|---|---|---|---|']
+    for field in dataclasses.fields(Settings):
+        known = field.metadata['about']
+        default = f'`{field.default}`' if field.default != '' else 'empty'
+        lines.append(f'| `{field.name}` | {field.type} | {default} | {known.range} | '
+                     f'{known.unit} | {known.changes} | {known.text} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _summary(known: About) -> str:
+    extras = [known.range, known.unit, f'changes {known.changes}']
+    return f'{known.text} [{"; ".join(extra for extra in extras if extra)}]'
+
+
+def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    known = field.metadata['about']
+    descriptor = ParameterDescriptor(
+        name=field.name, description=known.text, read_only=known.changes == 'at start',
+        additional_constraints='; '.join(filter(None, (
+            f'one of {known.range}' if known.choices else '',
+            f'unit: {known.unit}' if known.unit else '',
+            f'changes {known.changes}'))))
+    if field.type == 'float':
+        # Not statically typed, so that `keep_ratio:=1` works; Settings takes no other type.
+        descriptor.dynamic_typing = True
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(known.low), to_value=float(known.high))]
+    elif field.type == 'int':
+        descriptor.integer_range = [IntegerRange(from_value=known.low, to_value=known.high)]
+    return descriptor
+
+
+def _is_whole(name: str, value: object) -> bool:
+    return Settings.__dataclass_fields__[name].type == 'float' and type(value) is int
+
+
+def _check(name: str, value: object) -> None:
+    known = about(name)
+    wanted = Settings.__dataclass_fields__[name].type
+    if type(value).__name__ != wanted:
+        raise ParameterError(f'{name} is {value!r}; give a {wanted}')
+    inside = (value in known.choices if known.choices
+              else known.low is None or known.low <= value <= known.high)
+    if not inside:
+        raise ParameterError(f'{name} is {value!r}; give {known.range}')
+
+
+def main() -> None:
+    """Print one of the two texts that are made from the definition."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument('what', choices=('yaml', 'table'))
+    print(to_yaml() if parser.parse_args().what == 'yaml' else to_table(), end='')
+
+
+if __name__ == '__main__':
+    main()

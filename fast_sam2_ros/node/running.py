@@ -1,0 +1,44 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""How the executables of this package begin, run and end."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.node import Node
+
+
+def begin() -> None:
+    """Initialise rclpy such that SIGINT and SIGTERM end `spin`, and do nothing else."""
+    # rclpy calls Python's handler as well, which would raise KeyboardInterrupt anywhere.
+    signal.signal(signal.SIGINT, lambda number, stack: None)
+    rclpy.init()
+
+
+def start(node: LifecycleNode) -> bool:
+    """Configure and activate a node; where that fails, the node has said why in its log."""
+    return (node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            and node.trigger_activate() == TransitionCallbackReturn.SUCCESS)
+
+
+def spin(node: Node) -> None:
+    """Run the callbacks of a node until its context is shut down.
+
+    What a callback raises is logged and does not end the node: before Kilted, for instance, rclpy
+    raises on a lifecycle transition that is not possible in the current state.
+    """
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+    while node.context.ok():
+        try:
+            executor.spin_once()
+        except ExternalShutdownException:
+            return
+        except Exception:
+            if node.context.ok():
+                node.get_logger().error(traceback.format_exc())

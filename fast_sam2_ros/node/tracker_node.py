@@ -1,0 +1,380 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker as a lifecycle node: images and a text goal in, masks and status out.
+
+Callbacks leave what arrives in a mailbox; one worker thread owns the model, takes the newest frame
+from there and publishes the result under the header of its image. So no callback waits for a step
+of the model. `configure` alone waits for the model to be loaded, `cleanup` for the current step.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from rclpy.time import Time
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header, String
+from std_srvs.srv import SetBool, Trigger
+
+from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
+from fast_sam2_ros.msg import TrackerStatus
+from fast_sam2_ros.node import images, parameters
+from fast_sam2_ros.node.diagnostics import Diagnostics, Health, ModelInfo
+from fast_sam2_ros.node.mailbox import Mailbox
+from fast_sam2_ros.node.outputs import Outputs
+from fast_sam2_ros.node.parameters import Settings
+from fast_sam2_ros.node.worker import Worker
+
+if TYPE_CHECKING:
+    from fast_sam2_ros.session import Report, Session
+
+ImageMessage = Image | CompressedImage
+SAME_GOAL = 0.5
+"""Seconds within which one text on both subscriptions is one message that came twice."""
+QUIET = 5.0
+"""Seconds between two log lines of one kind that may come with every image."""
+
+
+def open_session(settings: Settings) -> Session:
+    """Load the model that the settings name."""
+    # Imported here: it takes seconds, and the node is to be there at once.
+    from fast_sam2_ros import session
+    return session.open_session(
+        model=settings.model, preferred=settings.preferred_model, device=settings.device,
+        keep_ratio=settings.keep_ratio, router=settings.router, grounder=settings.grounder,
+        memory_keep_ratio=settings.memory_keep_ratio or None, lost_after=settings.lost_after,
+        reground_period=settings.reground_period)
+
+
+@dataclass(frozen=True)
+class _Goal:
+    """The last text that was taken, the subscription it came on, and when (steady seconds)."""
+
+    text: str
+    latched: bool
+    time: float
+
+
+class TrackerNode(LifecycleNode):
+    """The node `tracker`; DESIGN of topics and services in the README."""
+
+    def __init__(self, *, session_factory: Callable[[Settings], Session] = open_session,
+                 name: str = 'tracker', **node_arguments: object) -> None:
+        """Declare the parameters and offer the services; the model is loaded by `configure`.
+
+        Raises ParameterError when a parameter was set to what it cannot be.
+        """
+        super().__init__(name, **node_arguments)
+        self._session_factory = session_factory
+        self._settings = parameters.declare(self)
+
+        self._mailbox: Mailbox[ImageMessage, Session] = Mailbox()
+        self._worker: Worker[ImageMessage, Session] | None = None
+        self._outputs: Outputs | None = None
+        self._text_inputs: list[Subscription] = []
+        self._image_input: Subscription | None = None
+        # Held while a result goes out: a node that was deactivated sends nothing more.
+        self._publishing = threading.Lock()
+        self._active = False
+        self._tracking_enabled = True
+
+        self._goal = _Goal('', False, 0.0)
+        self._active_since = 0.0
+        self._image_time: float | None = None
+        self._done_time: float | None = None
+        self._arrived = 0
+        self._unreadable = 0
+        self._unreadable_reason = ''
+        self._frame_error = ''
+        self._status: TrackerStatus | None = None
+        self._said = ''
+        self._model: ModelInfo | None = None
+        self._model_error = ''
+
+        self.create_service(Trigger, '~/reset', self._on_reset)
+        self.create_service(SetBool, '~/set_enabled', self._on_set_enabled)
+        task_prefix = self.get_fully_qualified_name().lstrip('/')
+        self._diagnostics = Diagnostics(task_prefix)
+        self._diagnostics_output = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # On a steady clock: a simulation that stands still is a camera that is gone.
+        self._diagnostics_timer = self.create_timer(
+            self._settings.diagnostics_period, self._on_diagnostics,
+            clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.add_on_set_parameters_callback(self._on_parameters)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the parameters as they are in force."""
+        return self._settings
+
+    # Transitions. rclpy swallows what they raise, so `_attempt` logs it.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model; on failure say why, and be ready for another try."""
+        self._model_error = ''
+        result = self._attempt('configure', self._configure)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._release()
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take images from now on."""
+        super().on_activate(state)
+        result = self._attempt('activate', self._activate)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self.on_deactivate(state)
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take no more images and send nothing more; the target and its memory stay."""
+        result = self._attempt('deactivate', self._deactivate)
+        super().on_deactivate(state)
+        return result
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of the model, after its current step."""
+        return self._attempt('cleanup', self._release)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let go of everything."""
+        return self._attempt('shutdown', self._release)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured."""
+        return self._attempt('error handling', self._release)
+
+    def stop(self, timeout: float) -> bool:
+        """Stop the worker; return whether its current step ended within `timeout` seconds."""
+        self._active = False
+        return self._worker is None or self._worker.stop(timeout)
+
+    def _attempt(self, what: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            action()
+        except FastSam2Error as error:
+            self.get_logger().error(f'{what} failed: {error}')
+        except Exception:
+            self.get_logger().error(f'{what} failed:\n{traceback.format_exc()}')
+        else:
+            return TransitionCallbackReturn.SUCCESS
+        return TransitionCallbackReturn.FAILURE
+
+    def _configure(self) -> None:
+        settings = self._settings
+        self._mailbox = Mailbox()
+        self._outputs = Outputs(self)
+        self._subscribe_to_texts()
+        if settings.target_text:
+            self._post_goal(settings.target_text)
+        self._worker = Worker(lambda: self._open(settings), self._mailbox, self._handle_frame,
+                              self._on_frame_error)
+        try:
+            while not self._worker.wait_until_open(0.1):
+                if not self.context.ok():
+                    raise FastSam2Error('shut down while the model was being loaded')
+        except Exception as error:
+            self._model_error = str(error)
+            raise
+
+    def _activate(self) -> None:
+        self._active_since = time.monotonic()
+        self._image_time = self._done_time = None
+        self._active = True
+        self._subscribe_to_images()
+
+    def _deactivate(self) -> None:
+        with self._publishing:
+            self._active = False
+        if self._image_input is not None:
+            self.destroy_subscription(self._image_input)
+            self._image_input = None
+        self._mailbox.discard()
+
+    def _release(self) -> None:
+        self._deactivate()
+        for subscription in self._text_inputs:
+            self.destroy_subscription(subscription)
+        self._text_inputs = []
+        if self._worker is not None:
+            while not self._worker.stop(0.1):
+                if not self.context.ok():
+                    return  # the process ends; `stop` says whether the worker did
+            self._worker = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+        self._model = self._status = None
+        self._frame_error = self._said = ''
+
+    # Inputs, in the executor's thread.
+
+    def _subscribe_to_images(self) -> None:
+        compressed = self._settings.image_transport == 'compressed'
+        reliable = self._settings.image_qos == 'reliable'
+        self._image_input = self.create_subscription(
+            CompressedImage if compressed else Image,
+            'image/compressed' if compressed else 'image', self._on_image,
+            QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable
+                       else ReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+
+    def _subscribe_to_texts(self) -> None:
+        # A volatile subscription hears every publisher, but not what a latched one said before;
+        # a latched one hears that, but no volatile publisher, of which it need not warn.
+        for latched in (False, True):
+            durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+            self._text_inputs.append(self.create_subscription(
+                String, 'target_text',
+                lambda message, latched=latched: self._on_text(message, latched),
+                QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
+                           durability=durability),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=(lambda event: None) if latched else None)))
+
+    def _on_image(self, message: ImageMessage) -> None:
+        self._arrived += 1
+        self._image_time = time.monotonic()
+        if self._active and self._tracking_enabled:
+            self._mailbox.put(message)
+
+    def _on_text(self, message: String, latched: bool) -> None:
+        now = time.monotonic()
+        before = self._goal
+        if (message.data == before.text and latched != before.latched
+                and now - before.time < SAME_GOAL):
+            return
+        self._goal = _Goal(message.data, latched, now)
+        self._post_goal(message.data)
+
+    def _post_goal(self, text: str) -> None:
+        self._mailbox.post('goal', lambda session: session.set_text(text))
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = self._worker is not None
+        if response.success:
+            self._mailbox.post('goal', lambda session: session.clear())
+            response.message = 'the target and its memory are forgotten'
+        else:
+            response.message = 'the node is not configured'
+        return response
+
+    def _on_set_enabled(self, request: SetBool.Request,
+                        response: SetBool.Response) -> SetBool.Response:
+        with self._publishing:
+            self._tracking_enabled = request.data
+        if not request.data:
+            self._mailbox.discard()
+        response.success = True
+        response.message = 'enabled' if request.data else 'disabled: images are ignored'
+        return response
+
+    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        values = {change.name: change.value for change in changes
+                  if change.name in parameters.names()}
+        try:
+            settings = self._settings.changed(values, running=self._worker is not None)
+        except ParameterError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._settings = settings
+        self._diagnostics_timer.timer_period_ns = round(1e9 * settings.diagnostics_period)
+        self._mailbox.post('settings', lambda session: _apply(settings, session))
+        return SetParametersResult(successful=True)
+
+    # The model, in the worker's thread.
+
+    def _open(self, settings: Settings) -> Session:
+        session = self._session_factory(settings)
+        loaded = session.loaded
+        self._model = ModelInfo(loaded.name, loaded.source, str(loaded.model.device),
+                                loaded.fallback)
+        self.get_logger().info(
+            f'model {loaded.name} from {loaded.source} on {self._model.device}')
+        if loaded.fallback is not None:
+            self.get_logger().warning(f'{loaded.name} runs instead: {loaded.fallback}')
+        return session
+
+    def _handle_frame(self, session: Session, message: ImageMessage) -> None:
+        try:
+            frame = self._read(message)
+            report = session.process(frame, self._seconds(message))
+        except Exception:
+            self._mailbox.finish(processed=False)
+            raise
+        with self._publishing:
+            wanted = self._active and self._tracking_enabled and self.context.ok()
+            self._mailbox.finish(processed=wanted)
+            if wanted:
+                self._status = self._outputs.publish(
+                    message.header, frame, report, self._mailbox.counts, self._settings)
+        self._frame_error = ''
+        self._done_time = time.monotonic()
+        self._say(report)
+
+    def _read(self, message: ImageMessage) -> np.ndarray:
+        try:
+            return images.to_rgb(message)
+        except InputError as error:
+            self._unreadable_reason = str(error)
+            self._unreadable += 1
+            raise
+
+    def _seconds(self, message: ImageMessage) -> float:
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        return 1e-9 * (stamp or self.get_clock().now().nanoseconds)
+
+    def _on_frame_error(self, error: Exception) -> None:
+        if not self.context.ok():
+            return
+        if isinstance(error, InputError):
+            self.get_logger().warning(f'image dropped: {error}', throttle_duration_sec=QUIET)
+            return
+        self._frame_error = f'{type(error).__name__}: {error}'
+        lines = ''.join(traceback.format_exception(error))
+        self.get_logger().error(f'image dropped:\n{lines}', throttle_duration_sec=QUIET)
+
+    def _say(self, report: Report) -> None:
+        said = f'{report.state.value} {report.target_text[:80]!r}: {report.message}'
+        if said != self._said and self.context.ok():
+            self.get_logger().info(said)
+        self._said = said
+
+    # Diagnostics, in the executor's thread.
+
+    def _on_diagnostics(self) -> None:
+        now = time.monotonic()
+        health = Health(
+            active=self._active, enabled=self._tracking_enabled,
+            camera_timeout=self._settings.camera_timeout, arrived=self._arrived,
+            image_age=_age(self._image_time, now), done_age=_age(self._done_time, now),
+            active_for=now - self._active_since, unreadable=self._unreadable,
+            unreadable_reason=self._unreadable_reason, counts=self._mailbox.counts,
+            status=self._status, frame_error=self._frame_error, model=self._model,
+            model_error=self._model_error, keep_ratio=self._settings.keep_ratio)
+        self._diagnostics_output.publish(DiagnosticArray(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            status=self._diagnostics.report(health, now)))
+
+
+def _apply(settings: Settings, session: Session) -> None:
+    session.tracker.keep_ratio = settings.keep_ratio
+    session.lost_after = settings.lost_after
+    session.reground_period = settings.reground_period
+
+
+def _age(moment: float | None, now: float) -> float | None:
+    return None if moment is None else now - moment
