@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fast_sam2_ros.errors import InputError, ParameterError
+from fast_sam2_ros.sam2.checkpoint import LoadedModel, load_model, PREFERRED, resolve_device
 from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
-    from fast_sam2_ros.sam2.checkpoint import LoadedModel
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
@@ -220,18 +220,26 @@ class Session:
 def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 0.5,
                  router: str = 'analytic', grounder: str = 'auto',
                  memory_keep_ratio: float | None = None, lost_after: int = 5,
-                 reground_period: float = 1.0) -> Session:
+                 reground_period: float = 1.0, preferred: str = PREFERRED) -> Session:
     """Load a model and its grounder and return a session that waits for a target.
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
-    'embedded', a hub id or a folder of a zero-shot detector, or 'none'. The other names are those
+    'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
+    that the model 'auto' looks for. The other names are those
     of `load_model`, `Tracker` and `Session`. Raise CheckpointError or ParameterError, in words
     that tell what to do.
     """
-    from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
-
     device = str(resolve_device(device))
-    loaded = load_model(model, device)
+    return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio, router=router,
+                      grounder=grounder, memory_keep_ratio=memory_keep_ratio,
+                      lost_after=lost_after, reground_period=reground_period)
+
+
+def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
+               router: str = 'analytic', grounder: str = 'auto',
+               memory_keep_ratio: float | None = None, lost_after: int = 5,
+               reground_period: float = 1.0) -> Session:
+    """Return a session on a model that is loaded already; otherwise as `open_session`."""
     tracker = Tracker(loaded, keep_ratio=keep_ratio, memory_keep_ratio=memory_keep_ratio,
                       router=router)
     session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
