@@ -1,0 +1,374 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+A typed view of the parts of transformers' `Sam2VideoModel`, for one target on one stream.
+
+The weights stay in the model; here they are called in the order that a stream needs, without the
+model's own inference session, which keeps every frame. Every table of positions is computed once,
+in float32. Sizes come from the configuration: N = h * w tokens on the grid of stride 16, C hidden
+channels, M memory channels (64), S pixels a side of the square input.
+
+The order of operations follows `Sam2VideoModel.forward` (transformers, models/sam2_video), and
+test/test_tracker_exactness.py holds the two together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn, Tensor
+from torch.nn import functional
+from transformers import Sam2VideoModel
+from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2VisionModel
+
+from fast_sam2_ros.errors import CheckpointError, InputError
+from fast_sam2_ros.sam2.checkpoint import Preprocess
+
+ABSENT_LOGIT = -1024.0  # NO_OBJ_SCORE of transformers: every pixel of a target that is not seen
+MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a mask prompt as logits: -10 and +10
+NOT_A_POINT = -1
+BOX_CORNERS = (2, 3)  # labels of a box's top left and bottom right corner
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """
+    What the image encoder says about a frame.
+
+    `feature_map` is (1, C, h, w) at stride 16, `position` (N, C) the sine position encoding of
+    its tokens, `high_res` the two finer maps, already projected for the mask decoder:
+    (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w).
+    """
+
+    feature_map: Tensor
+    position: Tensor
+    high_res: tuple[Tensor, Tensor]
+
+    @property
+    def tokens(self) -> Tensor:
+        """The feature map as (N, C) tokens, row by row."""
+        return self.feature_map.flatten(2)[0].T
+
+
+@dataclass(frozen=True)
+class PromptEmbedding:
+    """A prompt for the mask decoder: `sparse` (1, 1, P, C) tokens and `dense` (1, C, h, w)."""
+
+    sparse: Tensor
+    dense: Tensor
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """
+    What the mask decoder says about a frame, all on the model's device.
+
+    `logits` (4h, 4w) and `full_logits` (S, S) are the mask; both are `ABSENT_LOGIT` everywhere
+    while the target is not seen. `score` () is the logit of the target being in view, `iou` () the
+    predicted overlap with the truth, `pointer` (C,) the object pointer.
+    """
+
+    logits: Tensor
+    full_logits: Tensor
+    score: Tensor
+    iou: Tensor
+    pointer: Tensor
+
+
+@dataclass(frozen=True)
+class RotaryTable:
+    """Cosines and sines of the axial rotary position embedding, (tokens, head size / 2) each."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def at(self, index: Tensor) -> RotaryTable:
+        """Return the rows of the tokens at `index`, a (K,) tensor of integers."""
+        return RotaryTable(self.cos.index_select(0, index), self.sin.index_select(0, index))
+
+
+class Sam2Parts:
+    """The parts of a `Sam2VideoModel` and its tables; holds no state of a stream."""
+
+    def __init__(self, model: Sam2VideoModel) -> None:
+        """
+        Read the sizes from `model.config` and compute the tables on the model's device.
+
+        Raises CheckpointError where the configuration contradicts itself.
+        """
+        config = model.config
+        self._model = model
+        self._check(model)
+        self.device: torch.device = model.device
+        self.image_size: int = config.image_size
+        self.grid: tuple[int, int] = tuple(config.vision_config.backbone_feature_sizes[-1])
+        self.hidden_size: int = config.vision_config.fpn_hidden_size
+        self.memory_size: int = config.memory_encoder_output_channels
+        self.recent_frames: int = config.num_maskmem - 1
+        self.max_pointers: int = config.max_object_pointers_in_encoder
+        with torch.no_grad():
+            self._backbone_position = self._make_backbone_position()
+            self._token_position = self._sine_position(
+                model.vision_encoder.neck.position_encoding, self.hidden_size)
+            self.memory_position = self._sine_position(
+                model.memory_encoder.position_encoding, self.memory_size)
+            self._image_position = model.get_image_wide_positional_embeddings()
+            self.rotary = self._make_rotary_table()
+            self.no_prompt = self.embed_points(
+                torch.zeros(1, 2), torch.tensor([NOT_A_POINT]))
+
+    @property
+    def token_count(self) -> int:
+        """The number N of tokens on the grid."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def memory_attention(self) -> nn.Module:
+        """The layers that attend to the memory; `pruning.attention` runs them."""
+        return self._model.memory_attention
+
+    @property
+    def temporal_position(self) -> Tensor:
+        """
+        The (num_maskmem, M) encodings of a memory's age.
+
+        Row `age - 1` belongs to a recent frame, the last row to the conditioning frame.
+        """
+        return self._model.memory_temporal_positional_encoding[:, 0, 0]
+
+    def encode(self, pixels: Tensor) -> Encoded:
+        """Run the image encoder on (1, 3, S, S) normalised pixels."""
+        model = self._model
+        fine, middle, coarse = self._neck(self._backbone(pixels))
+        decoder = model.mask_decoder
+        return Encoded(
+            coarse, self._token_position, (decoder.conv_s0(fine), decoder.conv_s1(middle)))
+
+    def embed_points(self, points: Tensor, labels: Tensor) -> PromptEmbedding:
+        """
+        Embed (P, 2) points, x and y in pixels of the square input, with their (P,) labels.
+
+        A label is 1 inside the target, 0 outside, or one of `BOX_CORNERS`.
+        """
+        sparse, dense = self._model.prompt_encoder(
+            input_points=points[None, None].to(self.device, torch.float32),
+            input_labels=labels[None, None].to(self.device),
+            input_boxes=None,
+            input_masks=None,
+        )
+        return PromptEmbedding(sparse, dense)
+
+    def without_memory(self, encoded: Encoded) -> Tensor:
+        """Return the (1, C, h, w) features of a frame that looks at no memory."""
+        return encoded.feature_map + self._model.no_memory_embedding.view(1, -1, 1, 1)
+
+    def decode(
+        self,
+        feature_map: Tensor,
+        encoded: Encoded,
+        prompt: PromptEmbedding,
+        point_count: int,
+        prompted: bool,
+    ) -> Decoded:
+        """
+        Decode the mask from (1, C, h, w) features that have seen the memory, or need none.
+
+        `point_count` (0 while tracking) and `prompted` (a new target's first frame) decide, as in
+        `Sam2VideoModel._use_multimask`, whether the best of several masks is taken.
+        """
+        config = self._model.config
+        several = (
+            config.multimask_output_in_sam
+            and (prompted or config.multimask_output_for_tracking)
+            and config.multimask_min_pt_num <= point_count <= config.multimask_max_pt_num
+        )
+        return self._decode(feature_map, encoded.high_res, prompt, several)
+
+    def adopt_mask(self, encoded: Encoded, mask: Tensor) -> Decoded:
+        """
+        Take a (S, S) mask of zeros and ones, not empty, as the frame's answer.
+
+        Only the object pointer comes from the mask decoder, as in
+        `Sam2VideoModel._use_mask_as_output`.
+        """
+        model = self._model
+        mask = mask[None, None].to(self.device, torch.float32)
+        full_logits = mask * MASK_PROMPT_SCALE + MASK_PROMPT_BIAS
+        logits = functional.interpolate(
+            full_logits, size=model.prompt_encoder.mask_input_size, mode='bilinear',
+            align_corners=False, antialias=True)
+        dense = model.prompt_encoder.mask_embed(model.mask_downsample(mask))
+        pointer = self._decode(
+            encoded.feature_map, encoded.high_res,
+            PromptEmbedding(self.no_prompt.sparse, dense), several=True).pointer
+        return Decoded(
+            logits=logits[0, 0],
+            full_logits=full_logits[0, 0],
+            score=logits.new_tensor(MASK_PROMPT_SCALE + MASK_PROMPT_BIAS),
+            iou=logits.new_tensor(1.0),
+            pointer=pointer,
+        )
+
+    def encode_memory(self, encoded: Encoded, decoded: Decoded, prompted: bool) -> Tensor:
+        """
+        Encode a frame and its mask into (N, M) memory tokens in bfloat16.
+
+        The mask of a prompted frame is made binary first. bfloat16 is what SAM 2 rounds its
+        memory to.
+        """
+        model, config = self._model, self._model.config
+        logits = decoded.full_logits[None, None]
+        mask = (logits > 0).to(logits.dtype) if prompted else torch.sigmoid(logits)
+        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory, _ = model.memory_encoder(encoded.feature_map, mask)
+        if model.occlusion_spatial_embedding_parameter is not None:
+            absent = (decoded.score <= 0).to(memory.dtype)
+            memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
+        return memory.to(torch.bfloat16).flatten(2)[0].T
+
+    def pointer_position(self, ages: Tensor) -> Tensor:
+        """
+        Return the (P, M) position encodings of object pointers that are (P,) `ages` frames old.
+
+        Sine encoding (Vaswani et al. 2017) of age / (pointers - 1), then a learned projection.
+        """
+        model = self._model
+        if not model.config.enable_temporal_pos_encoding_for_object_pointers:
+            return torch.zeros(len(ages), self.memory_size, device=self.device)
+        half = self.hidden_size // 2
+        channel = torch.arange(half, dtype=torch.float32, device=self.device)
+        period = 10000.0 ** (2 * torch.div(channel, 2, rounding_mode='floor') / half)
+        angle = (ages.float() / (self.max_pointers - 1))[:, None] / period
+        return model.temporal_positional_encoding_projection_layer(
+            torch.cat([angle.sin(), angle.cos()], dim=1))
+
+    def _decode(
+        self,
+        feature_map: Tensor,
+        high_res: tuple[Tensor, Tensor],
+        prompt: PromptEmbedding,
+        several: bool,
+    ) -> Decoded:
+        model = self._model
+        masks, ious, tokens, score = model.mask_decoder(
+            image_embeddings=feature_map,
+            image_positional_embeddings=self._image_position,
+            sparse_prompt_embeddings=prompt.sparse,
+            dense_prompt_embeddings=prompt.dense,
+            multimask_output=several,
+            high_resolution_features=list(high_res),
+        )
+        masks, ious, tokens, score = masks[0, 0], ious[0, 0], tokens[0, 0], score[0, 0, 0]
+        best = ious.argmax(dim=0, keepdim=True)
+        present = score > 0
+        logits = torch.where(present, masks.index_select(0, best)[0], ABSENT_LOGIT).float()
+        full_logits = functional.interpolate(
+            logits[None, None], size=(self.image_size, self.image_size), mode='bilinear',
+            align_corners=False)[0, 0]
+        pointer = torch.where(
+            present,
+            model.object_pointer_proj(tokens.index_select(0, best))[0],
+            model.no_object_pointer[0],
+        )
+        return Decoded(logits, full_logits, score, ious.index_select(0, best)[0], pointer)
+
+    def _backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the backbone's maps, (1, h, w, C) each, from fine to coarse."""
+        backbone = self._model.vision_encoder.backbone
+        if self._backbone_position is None:
+            return tuple(backbone(pixels).intermediate_hidden_states)
+        maps = []
+        hidden = backbone.patch_embed(pixels) + self._backbone_position
+        for index, block in enumerate(backbone.blocks):
+            hidden = block(hidden)
+            if index in backbone.stage_ends:
+                maps.append(hidden)
+        return tuple(maps)
+
+    def _neck(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Run the feature pyramid, without its position encodings; fine to coarse, (1, C, h, w)."""
+        neck = self._model.vision_encoder.neck
+        levels: list[Tensor] = []
+        for level in range(len(maps) - 1, -1, -1):
+            out = neck.convs[len(maps) - 1 - level](maps[level].permute(0, 3, 1, 2))
+            if levels and level in neck.fpn_top_down_levels:
+                out = out + functional.interpolate(levels[0], scale_factor=2.0, mode='nearest')
+            levels.insert(0, out)
+        return tuple(levels[:self._model.vision_encoder.num_feature_levels])
+
+    def _make_backbone_position(self) -> Tensor | None:
+        backbone = self._model.vision_encoder.backbone
+        if not isinstance(backbone, Sam2HieraDetModel):
+            return None
+        height, width = self._model.config.vision_config.backbone_feature_sizes[0]
+        return backbone._get_pos_embed((height, width))
+
+    def _sine_position(self, encoding: nn.Module, channels: int) -> Tensor:
+        shape = torch.Size((1, channels, *self.grid))
+        return encoding(shape, self.device, torch.float32).flatten(2)[0].T.contiguous()
+
+    def _make_rotary_table(self) -> RotaryTable:
+        """
+        Tabulate the axial rotary embedding (Heo et al. 2024) in float32.
+
+        The first half of the channel pairs turns with x, the second with y; the frequencies are
+        theta ** (-i / pairs) for i = 0, 1, ... of the `pairs` of one axis.
+        """
+        config = self._model.config
+        head_size = config.memory_attention_hidden_size // (
+            config.memory_attention_downsample_rate * config.memory_attention_num_attention_heads)
+        spatial = head_size // 2
+        exponent = torch.arange(0, spatial, 2, dtype=torch.float32) / spatial
+        frequency = 1.0 / (config.rope_parameters['rope_theta'] ** exponent)
+        y, x = torch.meshgrid(
+            torch.arange(self.grid[0]), torch.arange(self.grid[1]), indexing='ij')
+        angle = torch.cat(
+            [x.flatten()[:, None] * frequency, y.flatten()[:, None] * frequency], dim=1)
+        return RotaryTable(angle.cos().to(self.device), angle.sin().to(self.device))
+
+    @staticmethod
+    def _check(model: Sam2VideoModel) -> None:
+        config = model.config
+        grid = list(config.vision_config.backbone_feature_sizes[-1])
+        if not isinstance(model.vision_encoder, Sam2VisionModel):
+            raise CheckpointError(
+                f'the image encoder is a {type(model.vision_encoder).__name__}: '
+                'only Sam2VisionModel with its feature pyramid is supported')
+        if config.vision_config.num_feature_levels != 3:
+            raise CheckpointError('the feature pyramid must hand on 3 levels (strides 4, 8, 16)')
+        if list(config.memory_attention_rope_feat_sizes) != grid:
+            raise CheckpointError(
+                f'memory_attention_rope_feat_sizes {config.memory_attention_rope_feat_sizes} '
+                f'is not the size of the token grid, {grid}')
+        if any(config.image_size != 16 * side for side in grid):
+            raise CheckpointError(
+                f'an image of {config.image_size} pixels does not give {grid} tokens at stride 16')
+
+
+def to_pixels(frame: np.ndarray, preprocess: Preprocess, device: torch.device) -> Tensor:
+    """
+    Turn an (H, W, 3) uint8 RGB frame into the (1, 3, S, S) float32 input of the encoder.
+
+    Bilinear with antialiasing to a square, the aspect is not kept. Raises InputError for anything
+    but such a frame.
+    """
+    check_frame(frame)
+    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    pixels = functional.interpolate(
+        image.permute(2, 0, 1)[None].float(), size=(preprocess.image_size,) * 2,
+        mode='bilinear', align_corners=False, antialias=True)
+    mean = torch.tensor(preprocess.mean, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocess.std, device=device).view(1, 3, 1, 1)
+    return (pixels / 255 - mean) / std
+
+
+def check_frame(frame: np.ndarray) -> None:
+    """Raise InputError unless `frame` is an (H, W, 3) uint8 array with pixels in it."""
+    if not isinstance(frame, np.ndarray):
+        raise InputError(f'a frame must be a NumPy array, not {type(frame).__name__}')
+    if frame.dtype != np.uint8:
+        raise InputError(f'a frame must be uint8 RGB in 0..255, not {frame.dtype}')
+    if frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+        raise InputError(f'a frame must be (height, width, 3), not {frame.shape}')

@@ -1,0 +1,479 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The tracker: one target, one stream, a bounded memory, and only the tokens that matter.
+
+`Tracker.step` is the method (arXiv 2512.21333): encode, route, attend, decode, remember. With a
+keep ratio of 1.0 it returns what `Sam2VideoModel` returns on the same stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import time
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.memory import FrameMemory, MemoryBank
+from fast_sam2_ros.pruning.attention import attend
+from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
+from fast_sam2_ros.pruning.cues import Cues, MaskHistory, TextProbe
+from fast_sam2_ros.pruning.routers import best_tokens, make_router
+from fast_sam2_ros.sam2.checkpoint import LoadedModel
+from fast_sam2_ros.sam2.parts import (
+    BOX_CORNERS, check_frame, Decoded, Encoded, Sam2Parts, to_pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """
+    Where the target is on a frame: exactly one of `box`, `points` and `mask`.
+
+    `box` is (x0, y0, x1, y1) in pixels of the frame; `points` (n, 2) x and y in pixels, with
+    `labels` (n,), 1 on the target and 0 beside it (all 1 if left out); `mask` (H, W), true on the
+    target. Raises InputError where they are malformed.
+    """
+
+    box: tuple[float, float, float, float] | None = None
+    points: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without the frame."""
+        given = [self.box is not None, self.points is not None, self.mask is not None]
+        if sum(given) != 1:
+            raise InputError('a prompt is exactly one of a box, points and a mask')
+        if self.labels is not None and self.points is None:
+            raise InputError('labels belong to points, and there are none')
+        if self.box is not None:
+            self._check_box()
+        elif self.points is not None:
+            self._check_points()
+        elif np.ndim(self.mask) != 2 or not np.any(self.mask):
+            raise InputError('a mask prompt must be (height, width) with at least one true pixel')
+
+    def check_against(self, height: int, width: int) -> None:
+        """Raise InputError unless the prompt lies on a frame of `height` x `width` pixels."""
+        size = f'the {width} x {height} frame'
+        if self.box is not None:
+            x0, y0, x1, y1 = self.box
+            if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
+                raise InputError(f'the box {self.box} reaches beyond {size}: clip it first')
+        elif self.points is not None:
+            points = np.asarray(self.points)
+            if (points < 0).any() or (points > (width, height)).any():
+                raise InputError(f'a point lies outside {size}: {points.tolist()}')
+        elif self.mask.shape != (height, width):
+            raise InputError(f'the mask is {self.mask.shape[1]} x {self.mask.shape[0]}, not {size}')
+
+    def _check_box(self) -> None:
+        box = np.asarray(self.box, dtype=np.float64)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise InputError(f'a box is four finite numbers (x0, y0, x1, y1), not {self.box}')
+        if box[0] >= box[2] or box[1] >= box[3]:
+            raise InputError(f'the box {self.box} is empty: x0 < x1 and y0 < y1 are needed')
+
+    def _check_points(self) -> None:
+        points = np.asarray(self.points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
+            raise InputError(f'points must be (n, 2) with n at least 1, not {points.shape}')
+        if not np.isfinite(points).all():
+            raise InputError(f'points must be finite, not {points.tolist()}')
+        if self.labels is None:
+            return
+        labels = np.asarray(self.labels)
+        if labels.shape != (len(points),) or not np.isin(labels, (0, 1)).all():
+            raise InputError('labels must be one 0 (beside the target) or 1 (on it) for each point')
+        if not labels.any():
+            raise InputError('at least one point must lie on the target (label 1)')
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Where a step's time went, in milliseconds of wall clock, the device synchronised."""
+
+    encode: float
+    route: float
+    attend: float
+    decode: float
+    remember: float
+    total: float
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """
+    A frame's answer.
+
+    `logits` (4h, 4w) float32 on the model's device is the mask at a quarter of the input's
+    resolution; `score` the logit of the target being in view, `iou` the predicted overlap with
+    the truth. `kept` (h, w) bool says which tokens took part in memory attention; a prompted
+    frame looks at no memory, and all of its tokens count as retained. `bank_bytes` is the size of
+    the memory bank.
+    """
+
+    logits: Tensor
+    score: float
+    iou: float
+    tokens_retained: int
+    tokens_total: int
+    bank_bytes: int
+    latency: Latency
+    kept: np.ndarray
+
+    def mask(self, height: int, width: int) -> np.ndarray:
+        """Return the mask at a frame's size, (height, width) uint8, 1 on the target."""
+        return (self._resized(height, width) > 0).to(torch.uint8).cpu().numpy()
+
+    def confidence(self, height: int, width: int) -> np.ndarray:
+        """Return each pixel's probability of being the target, (height, width) float32."""
+        return self._resized(height, width).sigmoid().cpu().numpy()
+
+    def _resized(self, height: int, width: int) -> Tensor:
+        return functional.interpolate(
+            self.logits[None, None], size=(height, width), mode='bilinear',
+            align_corners=False)[0, 0]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What routing knows of the target; what attention knows is in the bank."""
+
+    probe: TextProbe
+    history: MaskHistory
+
+
+class Tracker:
+    """
+    Follow one target through a stream of frames.
+
+    A new prompt replaces the target: its frame becomes the conditioning frame and the bank starts
+    empty. Frames may change their size from one to the next, since each is resized to a square.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        keep_ratio: float = 0.5,
+        memory_keep_ratio: float | None = None,
+        router: str = 'analytic',
+        dense_conditioning: bool = True,
+    ) -> None:
+        """
+        Prepare to track with a loaded model.
+
+        `keep_ratio`, in (0, 1], is the share of a frame's tokens that take part in memory
+        attention; `memory_keep_ratio` the share that is remembered of it, None for the same.
+        `dense_conditioning` remembers all tokens of the conditioning frame. `router` is one of
+        `pruning.routers.ROUTERS`. Raises ParameterError for a setting that is out of range.
+        """
+        self._parts = Sam2Parts(loaded.model)
+        self._preprocess = loaded.preprocess
+        self._router = make_router(router, self._parts.device)
+        self._dense_conditioning = dense_conditioning
+        self._keep_ratio = check_ratio('keep_ratio', keep_ratio)
+        self._memory_keep_ratio = memory_keep_ratio
+        if memory_keep_ratio is not None:
+            check_ratio('memory_keep_ratio', memory_keep_ratio)
+        self._bank = MemoryBank(
+            recent_frames=self._parts.recent_frames,
+            max_pointers=self._parts.max_pointers,
+            conditioning_tokens=self._conditioning_budget,
+            recent_tokens=self._memory_budget,
+            memory_size=self._parts.memory_size,
+            hidden_size=self._parts.hidden_size,
+            device=self._parts.device,
+        )
+        self._target: _Target | None = None
+        self._pixels: Tensor | None = None  # the last frame that was encoded
+        self._encoded: Encoded | None = None
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The token grid's height and width."""
+        return self._parts.grid
+
+    @property
+    def has_target(self) -> bool:
+        """Whether there is a target to follow."""
+        return self._target is not None
+
+    @property
+    def bank_bytes(self) -> int:
+        """The size of the memory bank, fixed until a keep ratio changes."""
+        return self._bank.nbytes
+
+    @property
+    def router(self) -> str:
+        """The name of the router."""
+        return self._router.name
+
+    @property
+    def keep_ratio(self) -> float:
+        """The share of a frame's tokens that take part in memory attention, in (0, 1]."""
+        return self._keep_ratio
+
+    @keep_ratio.setter
+    def keep_ratio(self, ratio: float) -> None:
+        self._keep_ratio = check_ratio('keep_ratio', ratio)
+        self._resize_bank()
+
+    @property
+    def memory_keep_ratio(self) -> float:
+        """The share of a frame's tokens that is remembered; `keep_ratio` unless it was set."""
+        return self._keep_ratio if self._memory_keep_ratio is None else self._memory_keep_ratio
+
+    @memory_keep_ratio.setter
+    def memory_keep_ratio(self, ratio: float | None) -> None:
+        self._memory_keep_ratio = (
+            None if ratio is None else check_ratio('memory_keep_ratio', ratio))
+        self._resize_bank()
+
+    @torch.inference_mode()
+    def step(self, frame: np.ndarray) -> StepResult:
+        """
+        Follow the target on to an (H, W, 3) uint8 RGB frame.
+
+        Raises InputError where there is no target, or for anything but such a frame.
+        """
+        if self._target is None:
+            raise InputError('there is no target: prompt the tracker before it can step')
+        clock = _StageClock(self._parts.device)
+
+        encoded = self._encode(to_pixels(frame, self._preprocess, self._parts.device))
+        clock.lap('encode')
+
+        cues = Cues(encoded.feature_map, self._target.probe, self._target.history)
+        queries = self._route(cues)
+        clock.lap('route')
+
+        conditioned = attend(self._parts, encoded, queries, self._bank.read())
+        clock.lap('attend')
+
+        decoded = self._parts.decode(
+            conditioned, encoded, self._parts.no_prompt, point_count=0, prompted=False)
+        clock.lap('decode')
+
+        history = self._target.history.then(decoded)
+        self._target = _Target(self._target.probe, history)
+        memory = self._memorise(
+            encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
+        self._bank.append(memory, decoded.pointer)
+        clock.lap('remember')
+
+        return self._result(decoded, queries, clock)
+
+    @torch.inference_mode()
+    def prompt(
+        self, frame: np.ndarray, prompt: Prompt, relevance: np.ndarray | None = None
+    ) -> StepResult:
+        """
+        Start following what `prompt` points at on an (H, W, 3) uint8 RGB frame.
+
+        `relevance`, a map in [0, 1] of any size over the frame, is what the text cue learns; left
+        out, it learns the target's mask. A target that was followed before is forgotten, unless
+        InputError is raised: then nothing has changed.
+        """
+        check_frame(frame)
+        prompt.check_against(*frame.shape[:2])
+        wanted = None if relevance is None else self._relevance_on_grid(relevance)
+        clock = _StageClock(self._parts.device)
+
+        encoded = self._encode_once(frame)
+        clock.lap('encode')
+
+        decoded = self._decode_prompt(encoded, frame.shape[:2], prompt)
+        clock.lap('decode')
+
+        history = MaskHistory.begin(decoded, self.grid)
+        probe = TextProbe.fit(encoded.tokens, history.seed if wanted is None else wanted)
+        clock.lap('route')
+
+        cues = Cues(encoded.feature_map, probe, history, moving=False)
+        memory = self._memorise(
+            encoded, decoded, cues, self._conditioning_budget, prompted=True)
+        self._bank.condition(memory, decoded.pointer)
+        self._target = _Target(probe, history)
+        clock.lap('remember')
+
+        return self._result(decoded, None, clock)
+
+    @torch.inference_mode()
+    def segment(self, frame: np.ndarray, prompt: Prompt) -> StepResult:
+        """
+        Segment what `prompt` points at on one frame; the target and its memory stay as they are.
+
+        Raises InputError as `prompt` does.
+        """
+        check_frame(frame)
+        prompt.check_against(*frame.shape[:2])
+        clock = _StageClock(self._parts.device)
+        encoded = self._encode_once(frame)
+        clock.lap('encode')
+        decoded = self._decode_prompt(encoded, frame.shape[:2], prompt)
+        clock.lap('decode')
+        return self._result(decoded, None, clock)
+
+    @torch.inference_mode()
+    def set_relevance(self, relevance: np.ndarray) -> None:
+        """
+        Teach the text cue anew, from a map of relevance over the frame that was encoded last.
+
+        The map is (gh, gw) in [0, 1], of any size. Raises InputError where there is no target.
+        """
+        if self._target is None:
+            raise InputError('there is no target whose relevance could be refreshed')
+        wanted = self._relevance_on_grid(relevance)
+        probe = TextProbe.fit(self._encoded.tokens, wanted)
+        self._target = _Target(probe, self._target.history)
+
+    def reset(self) -> None:
+        """Forget the target."""
+        self._target = None
+        self._bank.clear()
+
+    @property
+    def _query_budget(self) -> int:
+        return tokens_to_keep(self._keep_ratio, self._parts.token_count)
+
+    @property
+    def _memory_budget(self) -> int:
+        return tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
+
+    @property
+    def _conditioning_budget(self) -> int:
+        return self._parts.token_count if self._dense_conditioning else self._memory_budget
+
+    @torch.inference_mode()
+    def _resize_bank(self) -> None:
+        self._bank.resize(self._conditioning_budget, self._memory_budget)
+
+    def _encode(self, pixels: Tensor) -> Encoded:
+        self._encoded = self._parts.encode(pixels)
+        self._pixels = pixels
+        return self._encoded
+
+    def _encode_once(self, frame: np.ndarray) -> Encoded:
+        """Encode a frame unless it is the one that was encoded last, as after `segment`."""
+        pixels = to_pixels(frame, self._preprocess, self._parts.device)
+        if self._pixels is not None and torch.equal(pixels, self._pixels):
+            return self._encoded
+        return self._encode(pixels)
+
+    def _route(self, cues: Cues) -> Tensor | None:
+        """Return the indices of the tokens that may attend, None for all of them."""
+        if self._query_budget == self._parts.token_count:
+            return None
+        return best_tokens(self._router.score(cues), self._query_budget)
+
+    def _decode_prompt(
+        self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
+    ) -> Decoded:
+        if prompt.mask is not None:
+            return self._parts.adopt_mask(encoded, self._square_mask(prompt.mask))
+        if prompt.box is not None:
+            points = np.asarray(prompt.box, dtype=np.float64).reshape(2, 2)
+            labels = np.asarray(BOX_CORNERS)
+        else:
+            points = np.asarray(prompt.points, dtype=np.float64)
+            labels = np.ones(len(points)) if prompt.labels is None else np.asarray(prompt.labels)
+        height, width = frame_size
+        scale = np.array([self._parts.image_size / width, self._parts.image_size / height])
+        embedding = self._parts.embed_points(
+            torch.from_numpy(points * scale), torch.from_numpy(labels.astype(np.int32)))
+        return self._parts.decode(
+            self._parts.without_memory(encoded), encoded, embedding,
+            point_count=len(points), prompted=True)
+
+    def _square_mask(self, mask: np.ndarray) -> Tensor:
+        """Resize an (H, W) mask to the (S, S) input, as transformers' video processor does."""
+        size = (self._parts.image_size,) * 2
+        full = torch.from_numpy(np.ascontiguousarray(mask != 0)).to(self._parts.device).float()
+        if tuple(full.shape) != size:
+            full = functional.interpolate(
+                full[None, None], size=size, mode='bilinear', align_corners=False,
+                antialias=True)[0, 0]
+        square = (full >= 0.5).float()
+        if not square.any():
+            raise InputError(
+                f'the mask covers too little of the frame to survive at {size[0]} pixels a side')
+        return square
+
+    def _relevance_on_grid(self, relevance: np.ndarray) -> Tensor:
+        values = np.asarray(relevance, dtype=np.float32)
+        if values.ndim != 2 or values.size == 0:
+            raise InputError(f'a relevance map must be (height, width), not {values.shape}')
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise InputError('a relevance map must be within [0, 1]')
+        return functional.interpolate(
+            torch.from_numpy(values).to(self._parts.device)[None, None], size=self.grid,
+            mode='bilinear', align_corners=False, antialias=True)[0, 0].clamp(0, 1)
+
+    def _memorise(
+        self, encoded: Encoded, decoded: Decoded, cues: Cues, budget: int, prompted: bool
+    ) -> FrameMemory:
+        """
+        Choose what to remember of a frame, with `cues` that know its mask.
+
+        The ranking is the router's, but what was predicted has replaced what was expected: first
+        the tokens on the new mask, then a ring around it, widest where the mask is undecided.
+        Scores are kept even when all tokens are, so that the bank can shrink later.
+        """
+        features = self._parts.encode_memory(encoded, decoded, prompted)
+        score = self._router.score(cues).flatten()
+        if budget < self._parts.token_count:
+            index = best_tokens(score, budget)
+            features, score = features.index_select(0, index), score.index_select(0, index)
+        else:
+            index = torch.arange(self._parts.token_count, device=score.device)
+        return FrameMemory(features, index.to(torch.int32), score)
+
+    def _result(
+        self, decoded: Decoded, queries: Tensor | None, clock: _StageClock
+    ) -> StepResult:
+        """Fetch what the host needs from the device; nothing before it waits for the device."""
+        total = self._parts.token_count
+        kept = torch.ones(total, dtype=torch.bool, device=self._parts.device)
+        if queries is not None:
+            kept = torch.zeros_like(kept).index_fill_(0, queries, True)
+        score, iou = torch.stack([decoded.score, decoded.iou]).tolist()
+        return StepResult(
+            logits=decoded.logits,
+            score=score,
+            iou=iou,
+            tokens_retained=total if queries is None else len(queries),
+            tokens_total=total,
+            bank_bytes=self._bank.nbytes,
+            kept=kept.view(self.grid).cpu().numpy(),
+            latency=clock.read(),
+        )
+
+
+class _StageClock:
+    """Measures the stages of one step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stages = dict.fromkeys(('encode', 'route', 'attend', 'decode', 'remember'), 0.0)
+        self._start = self._last = self._now()
+
+    def lap(self, stage: str) -> None:
+        """Credit the time since the last lap to `stage`."""
+        now = self._now()
+        self._stages[stage] += 1000 * (now - self._last)
+        self._last = now
+
+    def read(self) -> Latency:
+        """Return the stages and the total so far."""
+        return Latency(**self._stages, total=1000 * (self._now() - self._start))
+
+    def _now(self) -> float:
+        if self._device.type == 'cuda':
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
