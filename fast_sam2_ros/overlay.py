@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from fast_sam2_ros.session import Report
-from fast_sam2_ros.tracker import Latency
+if TYPE_CHECKING:
+    from fast_sam2_ros.session import Report
+    from fast_sam2_ros.tracker import Latency
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TARGET = (0, 200, 255)  # RGB, as all colours here

@@ -31,9 +31,7 @@ def main(make_node: Callable[[], TrackerNode] = TrackerNode) -> None:
         node = make_node()
     except (FastSam2Error, ParameterException) as error:
         sys.exit(f'tracker_node: {error}')
-    if node.settings.autostart:
-        start(node)
-    spin(node)
+    spin(node, (lambda: start(node)) if node.settings.autostart else None)
     if not node.stop(PATIENCE):
         # The worker is inside a step, which nothing interrupts, and Python would wait for it.
         sys.stdout.flush()

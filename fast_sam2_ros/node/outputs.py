@@ -14,6 +14,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from fast_sam2_ros import overlay
 from fast_sam2_ros.msg import StageLatency, TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.mailbox import Counts
@@ -63,8 +64,6 @@ class Outputs:
 
 
 def _picture(frame: np.ndarray, report: Report, tokens: bool) -> np.ndarray:
-    # Imported here: it brings PyTorch along, and a node without a model starts without it.
-    from fast_sam2_ros import overlay
     kept = report.step.kept if tokens and report.step is not None else None
     return overlay.draw(frame, report.mask, overlay.caption(report), kept)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,14 +27,16 @@ def start(node: LifecycleNode) -> bool:
             and node.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
 
-def spin(node: Node) -> None:
-    """Run the callbacks of a node until its context is shut down.
+def spin(node: Node, first: Callable[[], object] | None = None) -> None:
+    """Run `first` and then the callbacks of a node, until its context is shut down.
 
     What a callback raises is logged and does not end the node: before Kilted, for instance, rclpy
     raises on a lifecycle transition that is not possible in the current state.
     """
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
+    if first is not None:
+        executor.create_task(first)
     while node.context.ok():
         try:
             executor.spin_once()

@@ -13,28 +13,27 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images, parameters
 from fast_sam2_ros.node.diagnostics import Diagnostics, Health, ModelInfo
+from fast_sam2_ros.node.goals import GoalInput
 from fast_sam2_ros.node.mailbox import Mailbox
 from fast_sam2_ros.node.outputs import Outputs
 from fast_sam2_ros.node.parameters import Settings
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from fast_sam2_ros.session import Report, Session
 
 ImageMessage = Image | CompressedImage
-SAME_GOAL = 0.5
-"""Seconds within which one text on both subscriptions is one message that came twice."""
 QUIET = 5.0
 """Seconds between two log lines of one kind that may come with every image."""
 
@@ -59,15 +56,6 @@ def open_session(settings: Settings) -> Session:
         keep_ratio=settings.keep_ratio, router=settings.router, grounder=settings.grounder,
         memory_keep_ratio=settings.memory_keep_ratio or None, lost_after=settings.lost_after,
         reground_period=settings.reground_period)
-
-
-@dataclass(frozen=True)
-class _Goal:
-    """The last text that was taken, the subscription it came on, and when (steady seconds)."""
-
-    text: str
-    latched: bool
-    time: float
 
 
 class TrackerNode(LifecycleNode):
@@ -86,14 +74,13 @@ class TrackerNode(LifecycleNode):
         self._mailbox: Mailbox[ImageMessage, Session] = Mailbox()
         self._worker: Worker[ImageMessage, Session] | None = None
         self._outputs: Outputs | None = None
-        self._text_inputs: list[Subscription] = []
+        self._goal_input: GoalInput | None = None
         self._image_input: Subscription | None = None
         # Held while a result goes out: a node that was deactivated sends nothing more.
         self._publishing = threading.Lock()
         self._active = False
         self._tracking_enabled = True
 
-        self._goal = _Goal('', False, 0.0)
         self._active_since = 0.0
         self._image_time: float | None = None
         self._done_time: float | None = None
@@ -167,18 +154,22 @@ class TrackerNode(LifecycleNode):
         try:
             action()
         except FastSam2Error as error:
-            self.get_logger().error(f'{what} failed: {error}')
+            self._complain(f'{what} failed: {error}')
         except Exception:
-            self.get_logger().error(f'{what} failed:\n{traceback.format_exc()}')
+            self._complain(f'{what} failed:\n{traceback.format_exc()}')
         else:
             return TransitionCallbackReturn.SUCCESS
         return TransitionCallbackReturn.FAILURE
+
+    def _complain(self, text: str) -> None:
+        if self.context.ok():
+            self.get_logger().error(text)
 
     def _configure(self) -> None:
         settings = self._settings
         self._mailbox = Mailbox()
         self._outputs = Outputs(self)
-        self._subscribe_to_texts()
+        self._goal_input = GoalInput(self, self._post_goal)
         if settings.target_text:
             self._post_goal(settings.target_text)
         self._worker = Worker(lambda: self._open(settings), self._mailbox, self._handle_frame,
@@ -207,9 +198,9 @@ class TrackerNode(LifecycleNode):
 
     def _release(self) -> None:
         self._deactivate()
-        for subscription in self._text_inputs:
-            self.destroy_subscription(subscription)
-        self._text_inputs = []
+        if self._goal_input is not None:
+            self._goal_input.destroy()
+            self._goal_input = None
         if self._worker is not None:
             while not self._worker.stop(0.1):
                 if not self.context.ok():
@@ -233,33 +224,11 @@ class TrackerNode(LifecycleNode):
                        else ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
-    def _subscribe_to_texts(self) -> None:
-        # A volatile subscription hears every publisher, but not what a latched one said before;
-        # a latched one hears that, but no volatile publisher, of which it need not warn.
-        for latched in (False, True):
-            durability = DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
-            self._text_inputs.append(self.create_subscription(
-                String, 'target_text',
-                lambda message, latched=latched: self._on_text(message, latched),
-                QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE,
-                           durability=durability),
-                event_callbacks=SubscriptionEventCallbacks(
-                    incompatible_qos=(lambda event: None) if latched else None)))
-
     def _on_image(self, message: ImageMessage) -> None:
         self._arrived += 1
         self._image_time = time.monotonic()
         if self._active and self._tracking_enabled:
             self._mailbox.put(message)
-
-    def _on_text(self, message: String, latched: bool) -> None:
-        now = time.monotonic()
-        before = self._goal
-        if (message.data == before.text and latched != before.latched
-                and now - before.time < SAME_GOAL):
-            return
-        self._goal = _Goal(message.data, latched, now)
-        self._post_goal(message.data)
 
     def _post_goal(self, text: str) -> None:
         self._mailbox.post('goal', lambda session: session.set_text(text))

@@ -77,7 +77,6 @@ class Bench:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._processes: list[NodeProcess] = []
-        self._namespace = ''
         self.masks: list[Image] = []
         self.statuses: list[TrackerStatus] = []
         self.tasks: dict[str, DiagnosticStatus] = {}
@@ -113,19 +112,27 @@ class Bench:
     def start_active(self, *arguments: str, **options: Any) -> NodeProcess:
         """Start a node, bring it up as the launch file does, and wait until topics are joined."""
         process = self.start(*arguments, **options)
-        assert self.change(Transition.TRANSITION_CONFIGURE), process.log
-        assert self.change(Transition.TRANSITION_ACTIVATE), process.log
-        self.wait_joined()
+        self.bring_up()
         return process
+
+    def bring_up(self) -> None:
+        """Configure and activate the node, and wait until topics are joined."""
+        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+            assert self.change(transition), self._processes[-1].log
+        self.wait_joined()
 
     def wait_joined(self) -> None:
         """Wait until the tracker hears our images and texts, and we hear its masks."""
-        self.wait(lambda: self._images.get_subscription_count() == 1
-                  and self._texts.get_subscription_count() == 1
+        self.wait(lambda: self._images.get_subscription_count() == 1 and self.texts_are_heard
                   and self.node.count_publishers('segmentation/mask') == 1
                   and self.node.count_publishers('segmentation/status') == 1, 10,
                   'topics are joined')
         self.spin(0.2)
+
+    @property
+    def texts_are_heard(self) -> bool:
+        """Return whether the tracker hears our texts."""
+        return self._texts.get_subscription_count() == 1
 
     def spin(self, seconds: float) -> None:
         """Take messages for some time."""

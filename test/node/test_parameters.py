@@ -27,6 +27,11 @@ def test_the_routers_are_the_ones_there_are():
     assert set(parameters.about('router').choices) == set(ROUTERS)
 
 
+def test_the_preferred_checkpoint_is_the_one_of_the_loader():
+    from fast_sam2_ros.sam2.checkpoint import PREFERRED
+    assert Settings().preferred_model == PREFERRED
+
+
 def test_the_table_has_every_parameter_with_its_default():
     rows = parameters.to_table().splitlines()[2:]
     assert [re.match(r'\| `(\w+)`', row).group(1) for row in rows] == list(parameters.names())
