@@ -225,13 +225,12 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
-    that the model 'auto' looks for. The other names are those
-    of `load_model`, `Tracker` and `Session`. Raise CheckpointError or ParameterError, in words
-    that tell what to do.
+    that the model 'auto' looks for. The other names are those of `load_model`, `Tracker` and
+    `Session`. Raise CheckpointError or ParameterError, in words that tell what to do.
     """
     device = str(resolve_device(device))
-    return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio, router=router,
-                      grounder=grounder, memory_keep_ratio=memory_keep_ratio,
+    return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio,
+                      router=router, grounder=grounder, memory_keep_ratio=memory_keep_ratio,
                       lost_after=lost_after, reground_period=reground_period)
 
 

@@ -16,8 +16,9 @@ import json
 from pathlib import Path
 
 import cv2
-from fast_sam2_ros.errors import InputError, ParameterError
 import numpy as np
+
+from fast_sam2_ros.errors import InputError, ParameterError
 
 OUTLINES = Path(__file__).with_name('outlines.json')
 WALL = (2250, 1100)  # units, width and height; one unit is one pixel at a distance of FOCAL
@@ -31,13 +32,14 @@ EXPOSURE = 1 / 60  # seconds
 class Goal:
     """A text goal of the script: from frame `index` on the user asks for `text`.
 
-    `present` is False for a thing that the scene does not hold: the right answer is 'not found'.
+    `present` is False for a thing that is not there, to which the right answer is 'not found', and
+    None where nobody knows.
     """
 
     index: int
     stamp: float
     text: str
-    present: bool
+    present: bool | None
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,11 @@ class Scene:
         self.rate, self.size, self.seed = float(rate), (int(size[0]), int(size[1])), int(seed)
         self._wall = _paint_wall()
         self._outlines = {p.label: _on_wall(p, cut_out(p.label)[1]) for p in PICTURES}
-        self._phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, 8)
+        rng = np.random.default_rng(seed)
+        self._phase = rng.uniform(0, 2 * np.pi, 8)
+        # Larger than a frame: each frame takes its noise from a place of its own.
+        self._noise = NOISE * rng.standard_normal((self.size[1] + 64, self.size[0] + 64, 3),
+                                                  dtype=np.float32)
         path = np.array(PATH, dtype=np.float64)
         self._times, self._stops = path[:, 0], path[:, 1:]
 
@@ -180,7 +186,10 @@ class Scene:
             raise InputError(f'the scene has frames 0 to {len(self) - 1}, not {index}')
         time = self.stamp(index)
         offsets = (np.arange(SUBFRAMES) - (SUBFRAMES - 1) / 2) * EXPOSURE / SUBFRAMES
-        light = np.mean([self._render(time + offset) for offset in offsets], axis=0)
+        light = np.zeros((self.size[1], self.size[0], 3), dtype=np.float32)
+        for offset in offsets:
+            cv2.accumulate(self._render(time + offset), light)
+        light /= SUBFRAMES
         return self._expose(light, index), self._truth(time)
 
     def _homography(self, time: float) -> np.ndarray:
@@ -220,18 +229,25 @@ class Scene:
         return flying
 
     def _render(self, time: float) -> np.ndarray:
-        """Render the light that reaches the sensor at one instant, (H, W, 3) float32."""
+        """Render what the sensor sees at one instant, (H, W, 3) uint8."""
         width, height = self.size
         image = cv2.warpPerspective(
             self._wall, self._homography(time), self.size, flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+            borderMode=cv2.BORDER_REPLICATE)
         for passer, affine in self._passers(time):
             photograph, outline = cut_out(passer.label)
-            cover = fill(_apply(affine, outline), height, width).astype(np.float32)
+            outline = _apply(affine, outline)
+            left, top = np.clip(np.floor(outline.min(axis=0)).astype(int) - 3, 0, self.size)
+            right, bottom = np.clip(np.ceil(outline.max(axis=0)).astype(int) + 4, 0, self.size)
+            if left >= right or top >= bottom:
+                continue  # out of view
+            corner, size = np.array([left, top]), (int(right - left), int(bottom - top))
+            cover = fill(outline - corner, size[1], size[0]).astype(np.float32)
             cover = cv2.GaussianBlur(cover, (0, 0), 0.7)[..., None]
-            cut = cv2.warpAffine(photograph, affine, self.size, flags=cv2.INTER_AREA,
-                                 borderMode=cv2.BORDER_REPLICATE)
-            image += cover * (cut - image)
+            cut = cv2.warpAffine(photograph, affine - np.outer(corner, [0, 0, 1]), size,
+                                 flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+            area = image[top:bottom, left:right]
+            area[:] = (area + cover * (cut.astype(np.float32) - area) + 0.5).astype(np.uint8)
         return image
 
     def _truth(self, time: float) -> dict[str, np.ndarray]:
@@ -250,10 +266,11 @@ class Scene:
         time = self.stamp(index)
         gain = 1 + 0.10 * np.sin(2 * np.pi * time / 6.1 + self._phase[0])
         warm = 0.03 * np.sin(2 * np.pi * time / 9.7 + self._phase[1])
-        light = light * np.array([gain + warm, gain, gain - warm], dtype=np.float32)
-        noise = np.random.default_rng((self.seed, index)).standard_normal(
-            light.shape, dtype=np.float32)
-        return np.clip(light + NOISE * noise + 0.5, 0, 255).astype(np.uint8)
+        light *= np.array([gain + warm, gain, gain - warm], dtype=np.float32)
+        rng = np.random.default_rng((self.seed, index))
+        top, left = rng.integers(0, 64, 2)
+        light += self._noise[top:top + light.shape[0], left:left + light.shape[1]]
+        return np.clip(light + 0.5, 0, 255).astype(np.uint8)
 
 
 def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
