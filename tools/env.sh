@@ -13,8 +13,8 @@ else
     export AMENT_PREFIX_PATH=$_fs2_venv${AMENT_PREFIX_PATH:+:$AMENT_PREFIX_PATH}
     export LD_LIBRARY_PATH=$_fs2_venv/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export ROS_DISTRO=kilted
-    # It makes Python start itself again to find these libraries; they are found already.
-    export _ROS_WHEELS_BOOTSTRAP_COMPLETE=1
+    # Python starts itself again once, with the folders of the wheels' own libraries added.
+    unset _ROS_WHEELS_BOOTSTRAP_COMPLETE
   fi
   # The environment's own packages come before the distribution's.
   export PATH=$_fs2_venv/bin:$PATH VIRTUAL_ENV=$_fs2_venv
