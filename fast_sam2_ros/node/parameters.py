@@ -77,7 +77,7 @@ class Settings:
         'analytic', 'Chooses the tokens to keep.', choices=('analytic', 'prior-only', 'random'))
     keep_ratio: float = _run_time(
         0.5, 'Share of the frame\'s tokens that enter memory attention.', low=0.05, high=1.0)
-    memory_keep_ratio: float = _fixed(
+    memory_keep_ratio: float = _run_time(
         0.0, 'Share of a frame\'s tokens that the memory bank keeps, at least 0.05; '
         '0 takes keep_ratio.', low=0.0, high=1.0)
     target_text: str = _fixed('', 'What to track until a text arrives; empty for nothing.')

@@ -54,7 +54,7 @@ def open_session(settings: Settings) -> Session:
     return session.open_session(
         model=settings.model, preferred=settings.preferred_model, device=settings.device,
         keep_ratio=settings.keep_ratio, router=settings.router, grounder=settings.grounder,
-        memory_keep_ratio=settings.memory_keep_ratio or None, lost_after=settings.lost_after,
+        memory_keep_ratio=_memory_keep_ratio(settings), lost_after=settings.lost_after,
         reground_period=settings.reground_period)
 
 
@@ -339,8 +339,13 @@ class TrackerNode(LifecycleNode):
             status=self._diagnostics.report(health, now)))
 
 
+def _memory_keep_ratio(settings: Settings) -> float | None:
+    return None if settings.memory_keep_ratio == 0.0 else settings.memory_keep_ratio
+
+
 def _apply(settings: Settings, session: Session) -> None:
     session.tracker.keep_ratio = settings.keep_ratio
+    session.tracker.memory_keep_ratio = _memory_keep_ratio(settings)
     session.lost_after = settings.lost_after
     session.reground_period = settings.reground_period
 

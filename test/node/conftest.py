@@ -35,6 +35,7 @@ from std_srvs.srv import SetBool, Trigger
 from fast_sam2_ros.msg import TrackerStatus
 
 FAKE = Path(__file__).with_name('fake_session_node.py')
+PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
 # Domains 1 to 100 have ports of their own everywhere; processes of tests start apart.
 DOMAINS = itertools.count(7 * os.getpid())
 
@@ -109,16 +110,17 @@ class Bench:
             self.wait(lambda: self._serves('/tracker/get_state'), 20, 'the node is there')
         return process
 
-    def start_active(self, *arguments: str, **options: Any) -> NodeProcess:
+    def start_active(self, *arguments: str, loading: float = 20.0,
+                     **options: Any) -> NodeProcess:
         """Start a node, bring it up as the launch file does, and wait until topics are joined."""
         process = self.start(*arguments, **options)
-        self.bring_up()
+        self.bring_up(loading)
         return process
 
-    def bring_up(self) -> None:
-        """Configure and activate the node, and wait until topics are joined."""
+    def bring_up(self, loading: float = 20.0) -> None:
+        """Configure (within `loading` seconds), activate, and wait until topics are joined."""
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            assert self.change(transition), self._processes[-1].log
+            assert self.change(transition, loading), self._processes[-1].log
         self.wait_joined()
 
     def wait_joined(self) -> None:
@@ -171,12 +173,12 @@ class Bench:
         self.wait(lambda: self._goal_is(text), 10, f'goal {text!r} is taken')
         return self.answer(pixels)
 
-    def answer(self, pixels: np.ndarray | None = None) -> np.ndarray:
+    def answer(self, pixels: np.ndarray | None = None, timeout: float = 10.0) -> np.ndarray:
         """Publish an image and return its mask, (H, W) uint8."""
         count = len(self.masks)
         self.send(self.image(self.picture() if pixels is None else pixels))
-        self.wait(lambda: len(self.masks) > count and len(self.statuses) == len(self.masks), 10,
-                  'a mask and its status')
+        self.wait(lambda: len(self.masks) > count and len(self.statuses) == len(self.masks),
+                  timeout, 'a mask and its status')
         return self.pixels(self.masks[-1])
 
     def _goal_is(self, text: str) -> bool:
@@ -196,10 +198,10 @@ class Bench:
         self.node.destroy_client(client)
         return future.result()
 
-    def change(self, transition: int) -> bool:
+    def change(self, transition: int, timeout: float = 20.0) -> bool:
         """Ask for a lifecycle transition; return whether it succeeded."""
         return self.call(ChangeState, '/tracker/change_state', ChangeState.Request(
-            transition=Transition(id=transition))).success
+            transition=Transition(id=transition)), timeout).success
 
     def state(self) -> str:
         """Return the lifecycle state of the node."""
@@ -262,9 +264,11 @@ class Bench:
 
 
 @pytest.fixture(autouse=True, scope='session')
-def _local_discovery() -> None:
-    """Keep the tests' ROS to this machine."""
+def _environment() -> None:
+    """Keep the tests' ROS to this machine, with room for images in shared memory."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        os.environ[variable] = str(PROFILE)
 
 
 @pytest.fixture

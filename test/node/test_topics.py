@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import TrackerStatus
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
@@ -149,6 +150,22 @@ def test_no_backlog_at_60_hz_into_a_slow_model(bench):
     assert 150 <= after.received - before.received <= 200
     for status in bench.statuses:
         assert status.received == status.processed + status.dropped
+
+
+def test_images_of_a_camera_come_through_best_effort_with_the_shipped_profile(bench):
+    camera = bench.node.create_publisher(Image, 'image', QoSProfile(
+        depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
+    bench.start_active('-p', 'target_text:=red')
+    bench.wait(lambda: camera.get_subscription_count() == 1, 10, 'the camera is heard')
+    message = bench.image(bench.picture(480, 640))
+    for number in range(1, 41):
+        message.header.stamp.sec = number
+        camera.publish(message)
+        bench.spin(1 / 15)
+    bench.spin(0.5)
+    # Without the profile one or two of these come through.
+    assert len(bench.masks) >= 30
+    assert (bench.pixels(bench.masks[-1])[:, :160] == 255).all()
 
 
 def test_disabled_it_is_silent_and_enabled_it_goes_on_with_the_target(bench):

@@ -1,0 +1,74 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The node with the real model: the demo scene's photographs in, named targets out."""
+
+import numpy as np
+from fast_sam2_ros.demo.scene import Scene
+from fast_sam2_ros.msg import TrackerStatus
+from lifecycle_msgs.msg import Transition
+
+TRACKER = 'fast_sam2_ros.node.main'
+LOADING = 180.0
+"""Seconds that the model may take to load on a busy machine."""
+
+
+def overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    """Return intersection over union of two (H, W) masks."""
+    both, either = np.logical_and(mask, truth).sum(), np.logical_or(mask, truth).sum()
+    return both / either if either else 1.0
+
+
+def test_targets_are_named_found_followed_and_not_found(bench):
+    scene = Scene(rate=10.0)
+    bench.start_active('-p', 'model:=embedded', '-p', 'device:=cpu', '-p', 'keep_ratio:=0.5',
+                       module=TRACKER, loading=LOADING)
+    cat, cup, elephant = scene.goals
+
+    def follow(goal, count: int) -> list[float]:
+        bench.say(goal.text)
+        bench.spin(0.2)
+        overlaps = []
+        for index in range(goal.index, goal.index + count):
+            pixels, truth = scene.frame(index)
+            mask = bench.answer(pixels, timeout=60)
+            assert mask.shape == pixels.shape[:2] and set(np.unique(mask)) <= {0, 255}
+            overlaps.append(overlap(mask, truth.get(goal.text, np.zeros(1))))
+        return overlaps
+
+    for goal in (cat, cup):
+        overlaps = follow(goal, 10)
+        status = bench.statuses[-1]
+        assert status.state == TrackerStatus.TRACKING and status.target_text == goal.text
+        assert np.mean(overlaps) > 0.6, overlaps
+        assert 0.4 < status.tokens_retained / status.tokens_total < 0.6
+        stages = (status.latency.encode, status.latency.route, status.latency.attend,
+                  status.latency.decode, status.latency.remember)
+        assert all(stage > 0 for stage in stages)
+        assert 0.9 * status.latency.total < sum(stages) <= 1.1 * status.latency.total
+    assert len({status.bank_bytes for status in bench.statuses}) == 1
+
+    follow(elephant, 2)
+    assert not bench.pixels(bench.masks[-1]).any()
+    assert bench.statuses[-1].state == TrackerStatus.SEARCHING
+    assert 'elephant' in bench.statuses[-1].message
+
+
+def test_a_damaged_checkpoint_is_mended_and_sigint_ends_a_search(bench, tmp_path):
+    damaged = tmp_path / 'damaged.pt'
+    damaged.write_bytes(b'not a checkpoint')
+    process = bench.start('-p', f'model:={damaged}', module=TRACKER)
+    assert not bench.change(Transition.TRANSITION_CONFIGURE, LOADING)
+    assert 'configure failed' in process.log and str(damaged) in process.log
+    assert 'Traceback' not in process.log
+    assert bench.state() == 'unconfigured'
+
+    assert bench.set(model='embedded').successful
+    bench.bring_up(LOADING)
+    bench.say('cat')
+    bench.spin(0.2)
+    for index in range(3):
+        bench.send(bench.image(Scene(rate=10.0).frame(index)[0]))
+    bench.spin(0.1)
+    status, seconds = process.interrupt()
+    assert status == 0, process.log
+    assert seconds < 5 and 'Traceback' not in process.log, process.log
