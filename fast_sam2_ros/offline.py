@@ -93,7 +93,8 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
     masks.mkdir(parents=True, exist_ok=True)
     records, spent, reasons = [], 0.0, []
     with VideoWriter(arguments.out / 'overlay.mp4', media.fps) as writer:
-        for frame in tqdm(media, total=media.count, unit='frame', desc='track', leave=False):
+        for frame in tqdm(media, total=media.count, unit='frame', desc='track', leave=False,
+                          disable=None):
             began = time.perf_counter()
             report = session.process(frame.image, frame.stamp)
             spent += time.perf_counter() - began

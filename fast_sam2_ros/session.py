@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fast_sam2_ros.errors import InputError, ParameterError
-from fast_sam2_ros.sam2.checkpoint import LoadedModel, load_model, PREFERRED, resolve_device
+from fast_sam2_ros.sam2.checkpoint import (
+    find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
 from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
 
 if TYPE_CHECKING:
@@ -249,13 +250,11 @@ def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
 
 def _open_grounder(name: str, loaded: LoadedModel, tracker: Tracker,
                    device: str) -> Grounder | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    from fast_sam2_ros.grounding import load_grounder
-
     if name == 'none':
         return None
+    from fast_sam2_ros.grounding import load_grounder
+
     if name == 'auto':
-        cached = isinstance(try_to_load_from_cache(PREFERRED_GROUNDER, 'config.json'), str)
-        name = PREFERRED_GROUNDER if cached and loaded.name != 'embedded' else 'embedded'
+        cached = loaded.name != 'embedded' and find_in_cache(PREFERRED_GROUNDER) is not None
+        name = PREFERRED_GROUNDER if cached else 'embedded'
     return load_grounder(name, tracker, device)

@@ -104,7 +104,7 @@ def run_core(footage: Footage, arguments: argparse.Namespace) -> Run:
     goals = {goal.index: goal.text for goal in footage.goals}
     answers, seconds, sent = {}, 0.0, 0
     for shot in tqdm(footage.shots(), total=footage.count, unit='frame', desc='demo',
-                     leave=False):
+                     leave=False, disable=None):
         sent += 1
         if shot.index in goals:
             session.set_text(goals[shot.index])

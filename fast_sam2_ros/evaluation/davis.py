@@ -149,8 +149,6 @@ def point_or_name(session: Session, sequence: Sequence, prompt: str,
     from fast_sam2_ros.tracker import Prompt
 
     if prompt == 'text':
-        if sequence.name not in expressions:
-            raise InputError(f'no expression names the target of {sequence.name}')
         session.set_text(expressions[sequence.name])
         return
     truth = sequence.truth(0)
@@ -250,13 +248,17 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.prompt == 'text':
         expressions = read_expressions(
             arguments.expressions or arguments.root / 'expressions.csv')
+        nameless = [sequence.name for sequence in sequences if sequence.name not in expressions]
+        if nameless:
+            raise InputError(f'the table of expressions lacks {", ".join(nameless)}; choose '
+                             'others with --sequences')
     device = str(resolve_device(arguments.device))
     loaded = load_model(arguments.model, device)
     rows = [evaluate_baseline(sequence) for sequence in sequences]
     rows.append(mean_row(rows))
     settings = [(router, keep) for router in arguments.router for keep in arguments.keep_ratio]
     total = len(settings) * sum(len(sequence.frames) for sequence in sequences)
-    with tqdm(total=total, unit='frame', desc='evaluate', leave=False) as bar:
+    with tqdm(total=total, unit='frame', desc='evaluate', leave=False, disable=None) as bar:
         for router, keep in settings:
             session = _open(loaded, device, arguments, router, keep)
             some = []

@@ -1,0 +1,86 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`fast-sam2 track`, with a model of random weights."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fast_sam2_ros import cli
+from fast_sam2_ros.media import open_media, read_mask, VideoWriter, write_image, write_mask
+
+
+@pytest.fixture
+def clip(tmp_path):
+    with VideoWriter(tmp_path / 'clip.mp4', 10) as writer:
+        for index in range(6):
+            image = np.full((48, 64, 3), 60, np.uint8)
+            image[10:30, 10 + index:30 + index] = (240, 200, 40)
+            writer.write(image, index / 10)
+    return tmp_path / 'clip.mp4'
+
+
+def test_a_box_gives_masks_an_overlay_and_track_json(clip, tmp_path, capsys):
+    out = tmp_path / 'out'
+    code = cli.main(['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',
+                     '--out', str(out), '--keep-ratio', '0.5', '--json'])
+    assert code == 0
+    track = json.loads((out / 'track.json').read_text())
+    assert [frame['stamp'] for frame in track['frames']] == pytest.approx(
+        [index / 10 for index in range(6)])
+    assert track['frames'][0]['state'] == 'tracking'
+    assert [frame['tokens_retained'] for frame in track['frames']] == [16] + [8] * 5
+    assert all(frame['iou'] is None for frame in track['frames'])
+    assert track['summary']['model'] == 'random:micro'
+    assert track['summary']['mean_iou'] is None
+    assert json.loads(capsys.readouterr().out)['frames'] == 6
+    masks = sorted((out / 'masks').iterdir())
+    assert [mask.name for mask in masks] == [f'{index:06d}.png' for index in range(6)]
+    assert read_mask(masks[0]).shape == (48, 64)
+    frames = list(open_media(out / 'overlay.mp4'))
+    assert len(frames) == 6 and frames[-1].stamp == pytest.approx(0.5)
+
+
+def test_a_mask_is_taken_over_on_the_first_frame_of_a_folder(tmp_path, capsys):
+    folder = tmp_path / 'frames'
+    folder.mkdir()
+    for index in range(3):
+        write_image(folder / f'{index}.png', np.full((48, 64, 3), 40 * index, np.uint8))
+    mask = np.zeros((48, 64), np.uint8)
+    mask[12:36, 16:48] = 1
+    write_mask(tmp_path / 'mask.png', mask)
+    code = cli.main(['track', str(folder), '--fps', '5', '--mask', str(tmp_path / 'mask.png'),
+                     '--model', 'random:micro', '--out', str(tmp_path / 'out'), '--tokens'])
+    assert code == 0
+    assert '3 of 3 frames tracked' in capsys.readouterr().out
+    first = read_mask(tmp_path / 'out' / 'masks' / '0.png')
+    union, both = (first | (mask == 1)).sum(), (first & (mask == 1)).sum()
+    assert both / union > 0.6  # the model sees it on 16 x 16 pixels
+
+
+@pytest.mark.parametrize('words, reason', [
+    (['gone.mp4', '--text', 'dog'], 'gone.mp4 does not exist'),
+    (['CLIP', '--box', '10,10,300,30', '--model', 'random:micro'], 'reaches beyond'),
+    (['CLIP', '--mask', 'gone.png', '--model', 'random:micro'], 'gone.png is not an image'),
+    (['CLIP', '--box', '1,1,9,9', '--model', 'no/such-model'], 'fast-sam2 fetch no/such-model'),
+    (['CLIP', '--box', '1,1,9,9', '--router', 'best', '--model', 'random:micro'], 'best'),
+    (['CLIP', '--box', '1,1,9,9', '--device', 'abacus'], 'abacus'),
+])
+def test_an_error_is_one_line_and_exit_code_2(clip, tmp_path, capsys, words, reason):
+    words = [str(clip) if word == 'CLIP' else word for word in words]
+    assert cli.main(['track', *words, '--out', str(tmp_path / 'out')]) == 2
+    output = capsys.readouterr()
+    assert reason in output.err
+    assert output.err.strip().count('\n') == 0 and output.err.startswith('fast-sam2 track: ')
+
+
+@pytest.mark.parametrize('words', [
+    ['CLIP'], ['CLIP', '--text', 'a', '--box', '1,1,9,9'], ['CLIP', '--box', '1,2,3'],
+    ['CLIP', '--text', 'a', '--keep-ratio', '0'], ['CLIP', '--text', 'a', '--keep-ratio', '1.5'],
+])
+def test_a_wrong_command_line_is_refused(clip, words, capsys):
+    with pytest.raises(SystemExit) as error:
+        cli.main(['track', *[str(clip) if word == 'CLIP' else word for word in words]])
+    assert error.value.code == 2
+    assert 'usage: fast-sam2 track' in capsys.readouterr().err
