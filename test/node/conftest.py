@@ -47,7 +47,8 @@ class NodeProcess:
         self._log = log
         with log.open('wb') as stream:
             self.process = subprocess.Popen(
-                arguments, stdout=stream, stderr=subprocess.STDOUT, env=environment)
+                arguments, stdout=stream, stderr=subprocess.STDOUT, env=environment,
+                cwd=log.parent)
 
     @property
     def log(self) -> str:
@@ -267,8 +268,9 @@ class Bench:
 def _environment() -> None:
     """Keep the tests' ROS to this machine, with room for images in shared memory."""
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    for variable in ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
-        os.environ[variable] = str(PROFILE)
+    old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+    os.environ['FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'] = (
+        str(PROFILE))
 
 
 @pytest.fixture

@@ -1,0 +1,71 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""`fast-sam2 demo` over real topics; only the model is replaced by one that answers at once."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+from fast_sam2_ros.demo.scene import Scene
+
+STUB = Path(__file__).with_name('stub_demo.py')
+RATE = 4.0
+
+
+def run_demo(out: Path, *words: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {'ROS_DOMAIN_ID': str(1 + os.getpid() % 100)}
+    return subprocess.run(
+        [sys.executable, str(STUB), 'demo', '--out', str(out), '--rate', str(RATE), *words],
+        capture_output=True, text=True, timeout=150, env=environment)
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp('live')
+    return run_demo(out, '--min-iou', '0.2', '--json'), out
+
+
+def test_every_goal_is_answered_over_topics(demo):
+    result, out = demo
+    assert result.returncode == 0, result.stdout + result.stderr
+    answer = json.loads(result.stdout.splitlines()[-1])
+    assert answer['failures'] == [] and answer['sent'] == len(Scene(rate=RATE))
+    cat, cup, elephant = answer['goals']
+    assert cat['tracked'] > 10 and cup['tracked'] > 10
+    assert elephant['frames'] > 3 and elephant['tracked'] == 0
+    assert elephant['message'] == 'no elephant in view'
+    for name in ('demo.mp4', 'demo.png'):
+        assert (out / name).stat().st_size > 10_000
+
+
+def test_masks_are_matched_with_the_truth_by_their_stamp(demo):
+    """The stub's mask is the left part of the frame, as wide as the frame's own brightness says:
+
+    a mask that is compared with the truth of another frame gives another IoU.
+    """
+    _, out = demo
+    frames = json.loads((out / 'track.json').read_text())['frames']
+    assert len(frames) > 0.8 * len(Scene(rate=RATE))
+    from stub_demo import mask_of
+
+    scene = Scene(rate=RATE)
+    for frame in frames[5::10]:
+        image, masks = scene.frame(frame['index'])
+        assert frame['stamp'] == pytest.approx(frame['index'] / RATE)
+        truth = masks.get(frame['target_text'])
+        if truth is None or not truth.any():
+            assert frame['iou'] is None
+            continue
+        mask = mask_of(image)
+        expected = (mask & truth).sum() / (mask | truth).sum()
+        assert frame['iou'] == pytest.approx(expected)
+
+
+def test_a_model_that_cannot_be_opened_ends_the_demo_with_its_reason(tmp_path):
+    result = run_demo(tmp_path, '--model', 'broken')
+    assert result.returncode == 2
+    assert 'fast-sam2 demo: the stub has no model called broken' in result.stderr
