@@ -27,6 +27,7 @@ from transformers import (
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModelOutput
 
 from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.sam2.checkpoint import Preprocess
 from fast_sam2_ros.sam2.efficientnet_lite import (
     CHANNELS,
     EfficientNetLite0,
@@ -39,8 +40,8 @@ IMAGE_SIZE = 384
 HIDDEN_SIZE = 128
 MEMORY_ATTENTION_LAYERS = 3
 BACKBONE_PREFIX = 'vision_encoder.backbone.'
-PIXEL_MEAN_RGB = (PIXEL_MEAN / 255,) * 3  # of RGB in [0, 1]
-PIXEL_STD_RGB = (PIXEL_SCALE / 255,) * 3
+PREPROCESS = Preprocess(
+    image_size=IMAGE_SIZE, mean=(PIXEL_MEAN / 255,) * 3, std=(PIXEL_SCALE / 255,) * 3)
 
 
 class EfficientNetLite0Config(PreTrainedConfig):
@@ -69,7 +70,7 @@ class EfficientNetLite0Backbone(PreTrainedModel):
         """
         Encode (B, 3, H, W) into four maps, (B, h, w, C) each, at strides 4, 8, 16 and 32.
 
-        The pixels are normalised by `PIXEL_MEAN_RGB` and `PIXEL_STD_RGB`.
+        The pixels are normalised as `PREPROCESS` says.
         """
         pixels = pixel_values.contiguous(memory_format=torch.channels_last)
         maps = tuple(level.permute(0, 2, 3, 1) for level in self.network(pixels))

@@ -17,6 +17,10 @@ from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 
+from fast_sam2_ros.pruning.attention import POSITION_SCALE
+
+PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
+
 
 @dataclass
 class FrameOutput:
@@ -65,9 +69,13 @@ class ClipModel:
         outputs = [output]
         first = self._remember(features, memory_mask, pointer, output.score.new_full(output.score.shape, 10.0))
         recent: list[_Memory] = []
+        pruned = torch.rand((), generator=generator) < PRUNED_SHARE
         for t in range(1, len(maps)):
             features = self._features(maps[t], clip_of_target)
             attended = self._attend(features, first, recent, t)
+            if pruned:
+                kept = self._kept(outputs[-1].logits.detach(), generator)
+                attended = torch.where(kept, attended, self._unattended(features))
             output, pointer = self._decode(attended, features.fine)
             outputs.append(output)
             logits = self._full_size(output.logits)
@@ -88,12 +96,13 @@ class ClipModel:
     def _prompted(self, features, mask, prompt, generator):
         model = self.model
         tokens = features.tokens + model.no_memory_embedding.permute(0, 2, 1)[..., None]
-        if prompt == 'mask':
-            low = model.mask_downsample(mask[:, None])
-            output, pointer = self._decode(features.tokens, features.fine, masks=low)
-            return output, pointer, mask
-        points, labels = (_box_points if prompt == 'box' else _click)(mask, generator)
+        points, labels = (_click if prompt == 'point' else _box_points)(mask, generator)
         output, pointer = self._decode(tokens, features.fine, points=points, labels=labels)
+        if prompt == 'mask':
+            # the mask itself is the answer, so what is trained on this frame is the box
+            low = model.mask_downsample(mask[:, None])
+            _, pointer = self._decode(features.tokens, features.fine, masks=low)
+            return output, pointer, mask
         truth = torch.rand(len(mask), 1, 1, generator=generator) < 0.5
         predicted = (self._full_size(output.logits) > 0).to(mask.dtype)
         return output, pointer, torch.where(truth, mask, predicted)
@@ -118,6 +127,19 @@ class ClipModel:
         pointer = model.object_pointer_proj(token[:, 0, 0])
         pointer = appears * pointer + (1 - appears) * model.no_object_pointer
         return FrameOutput(logits[:, 0, 0], iou[:, 0, 0], score), pointer
+
+    def _kept(self, logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw tokens near the last mask and some at random: (B, 1, h, w) bool."""
+        near = F.adaptive_max_pool2d(logits[:, None], self.grid)
+        reach = 2 * int(torch.randint(1, 5, (), generator=generator)) + 1
+        near = F.max_pool2d(near, reach, stride=1, padding=reach // 2) > 0
+        return near | (torch.rand(near.shape, generator=generator) < 0.2)
+
+    def _unattended(self, features: _Features) -> Tensor:
+        """Return what a pruned position keeps (see pruning/attention.py), (B, C, h, w)."""
+        position = features.position.transpose(0, 1).transpose(1, 2).unflatten(2, self.grid)
+        stream = (features.tokens + POSITION_SCALE * position).permute(0, 2, 3, 1)
+        return self.model.memory_attention.layer_norm(stream).permute(0, 3, 1, 2)
 
     def _full_size(self, logits: Tensor) -> Tensor:
         size = (self.model.image_size,) * 2

@@ -43,7 +43,7 @@ from fast_sam2_ros.training.clips import (
     Photo,
 )
 
-PROMPTS = (('mask', 0.5), ('box', 0.35), ('point', 0.15))
+PROMPTS = (('mask', 0.5), ('box', 0.4), ('point', 0.1))
 HELD_OUT = 6  # every sixth photograph is for validation only
 PEAK_RATE = 5e-4
 LAST_RATE = 1e-5
