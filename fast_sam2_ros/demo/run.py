@@ -8,6 +8,7 @@ import argparse
 from dataclasses import asdict
 import json
 from pathlib import Path
+from statistics import median
 import time
 from typing import TYPE_CHECKING
 
@@ -130,12 +131,14 @@ def _print(run: Run, summary: Summary, results: list[GoalResult], out: Path,
                   f'tracked {result.delay:.1f} s after it was named')
         print(f'{result.goal.text:<14} {there:<8} {result.frames:>6} {result.tracked:>7} '
               f'{iou:>8}  {answer}')
-    retained = [answer.record for answer in run.answers.values() if answer.record.tokens_retained]
-    tokens = (f', {retained[-1].tokens_retained} of {retained[-1].tokens_total} tokens kept'
-              if retained else '')
+    steps = [answer.record for answer in run.answers.values() if answer.record.tokens_retained]
     iou = '' if summary.mean_iou is None else f'mean IoU {summary.mean_iou:.3f}, '
-    print(f'{iou}{summary.frames} of {run.sent} frames at {summary.fps:.1f} frames/s{tokens} '
+    print(f'{iou}{summary.frames} of {run.sent} frames answered, {summary.fps:.1f} a second '
           f'({summary.model} on {summary.device})')
+    if steps:
+        step = median(entry.latency_ms.total for entry in steps)
+        print(f'{steps[-1].tokens_retained} of {steps[-1].tokens_total} tokens kept, '
+              f'{steps[-1].bank_bytes / 2**20:.2f} MB of memory, median step {step:.0f} ms')
     print(f'see {out / "demo.mp4"}, {out / "demo.png"} and {out / "track.json"}')
     for line in wrong:
         print(f'FAILED: {line}')
