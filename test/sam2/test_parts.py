@@ -1,0 +1,72 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the model, against the modules of transformers that they stand in for."""
+
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.evaluation.random_models import random_config, random_model
+from fast_sam2_ros.sam2.parts import Sam2Parts
+import pytest
+import torch
+from transformers import Sam2VideoModel
+from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+
+
+@pytest.fixture(scope='module')
+def model() -> Sam2VideoModel:
+    return random_model('toy')
+
+
+def test_encode_equals_get_image_features(model):
+    pixels = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    encoded = Sam2Parts(model).encode(pixels)
+    expected = model.get_image_features(pixels, return_dict=True)
+    for got, want in zip(encoded.high_res, expected.fpn_hidden_states):
+        assert torch.equal(got.flatten(2)[0].T, want[:, 0])
+    assert torch.equal(encoded.tokens, expected.fpn_hidden_states[2][:, 0])
+    assert torch.equal(encoded.position, expected.fpn_position_encoding[2][:, 0])
+
+
+def test_rotary_table_equals_transformers(model):
+    table = Sam2Parts(model).rotary
+    attention = model.memory_attention
+    cos, sin = attention.rotary_emb(torch.zeros(1), attention.position_ids)
+    # transformers repeats every angle for both channels of its pair.
+    assert torch.equal(table.cos.repeat_interleave(2, dim=1), cos[0])
+    assert torch.equal(table.sin.repeat_interleave(2, dim=1), sin[0])
+
+
+def test_rotary_table_is_gathered_by_index(model):
+    table = Sam2Parts(model).rotary
+    index = torch.tensor([5, 0, 63], dtype=torch.int32)
+    assert torch.equal(table.at(index).cos, table.cos[[5, 0, 63]])
+    assert torch.equal(table.at(index).sin, table.sin[[5, 0, 63]])
+
+
+def test_pointer_position_equals_transformers(model):
+    ages = torch.tensor([1, 7, 15, 400])
+    sine = get_1d_sine_pe(ages.float() / 15.0, dim=128)
+    expected = model.temporal_positional_encoding_projection_layer(sine)
+    assert torch.allclose(Sam2Parts(model).pointer_position(ages), expected, atol=1e-6)
+
+
+def test_tables_are_computed_once(model, monkeypatch):
+    parts = Sam2Parts(model)
+    pixels = torch.randn(1, 3, 128, 128)
+    monkeypatch.setattr(model.vision_encoder.neck.position_encoding, 'forward', None)
+    monkeypatch.setattr(model.vision_encoder.backbone, '_get_pos_embed', None)
+    monkeypatch.setattr(model, 'get_image_wide_positional_embeddings', None)
+    encoded = parts.encode(pixels)
+    decoded = parts.decode(
+        parts.without_memory(encoded), encoded, parts.no_prompt, point_count=0, prompted=False)
+    assert torch.isfinite(decoded.logits).all()
+
+
+@pytest.mark.parametrize('field, value, message', [
+    ('memory_attention_rope_feat_sizes', [8, 8], 'rope'),
+    ('image_size', 256, '256'),
+])
+def test_a_contradictory_configuration_is_refused(field, value, message):
+    config = random_config('micro')
+    setattr(config, field, value)
+    with pytest.raises(CheckpointError, match=message):
+        Sam2Parts(Sam2VideoModel(config).eval())

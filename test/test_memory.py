@@ -1,0 +1,109 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The memory bank: what it holds, in which order, and in how many bytes."""
+
+from fast_sam2_ros.memory import FrameMemory, MemoryBank
+import pytest
+import torch
+
+CONDITIONING = 5
+
+
+def make_bank(recent_tokens: int = 3, conditioning_tokens: int = CONDITIONING) -> MemoryBank:
+    return MemoryBank(
+        recent_frames=2, max_pointers=4, conditioning_tokens=conditioning_tokens,
+        recent_tokens=recent_tokens, memory_size=4, hidden_size=8, device=torch.device('cpu'))
+
+
+def frame(value: float, count: int, scores: list[float] | None = None) -> FrameMemory:
+    """Return a frame whose features are all `value`, on places 10, 11, ..."""
+    return FrameMemory(
+        features=torch.full((count, 4), value, dtype=torch.bfloat16),
+        index=torch.arange(10, 10 + count, dtype=torch.int32),
+        score=torch.tensor(scores) if scores else torch.zeros(count),
+    )
+
+
+def pointer(value: float) -> torch.Tensor:
+    return torch.full((8,), float(value))
+
+
+def fill(bank: MemoryBank, frames: int, count: int = 3) -> None:
+    """Store conditioning frame 0, then the frames 1 to `frames`."""
+    bank.condition(frame(0, CONDITIONING), pointer(0))
+    for value in range(1, frames + 1):
+        bank.append(frame(value, count), pointer(value))
+
+
+def test_reads_the_conditioning_frame_alone_at_first():
+    bank = make_bank()
+    fill(bank, 0)
+    view = bank.read()
+    assert view.features.shape == (CONDITIONING, 4)
+    assert view.index.tolist() == [10, 11, 12, 13, 14]
+    assert view.age_row.tolist() == [2] * CONDITIONING  # the last row of num_maskmem = 3
+    assert view.pointers[:, 0].tolist() == [0]
+    assert view.pointer_ages.tolist() == [1]
+
+
+def test_keeps_the_latest_frames_and_pointers_with_their_ages():
+    bank = make_bank()
+    fill(bank, 7)
+    view = bank.read()
+    assert view.features[:, 0].tolist() == [0] * CONDITIONING + [6] * 3 + [7] * 3
+    # Frame 7 is one frame old (row 0), frame 6 two.
+    assert view.age_row.tolist() == [2] * CONDITIONING + [1] * 3 + [0] * 3
+    assert view.pointers[:, 0].tolist() == [0, 7, 6, 5]
+    assert view.pointer_ages.tolist() == [8, 1, 2, 3]
+
+
+def test_a_new_conditioning_frame_forgets_everything():
+    bank = make_bank()
+    fill(bank, 7)
+    bank.condition(frame(9, CONDITIONING), pointer(9))
+    view = bank.read()
+    assert view.features[:, 0].tolist() == [9] * CONDITIONING
+    assert view.pointer_ages.tolist() == [1]
+    bank.append(frame(10, 3), pointer(10))
+    assert bank.read().age_row.tolist() == [2] * CONDITIONING + [0] * 3
+
+
+def test_bytes_do_not_depend_on_what_is_held():
+    bank = make_bank()
+    empty = bank.nbytes
+    fill(bank, 50)
+    assert bank.nbytes == empty
+
+
+def test_bytes_follow_the_tokens():
+    # A token: 4 channels in bfloat16, an index and a score of 4 bytes each; 2 frames.
+    assert make_bank(recent_tokens=4).nbytes - make_bank(recent_tokens=3).nbytes == 2 * (8 + 8)
+
+
+def test_shrinking_keeps_the_best_tokens_in_order():
+    bank = make_bank(recent_tokens=4)
+    bank.condition(frame(0, CONDITIONING), pointer(0))
+    bank.append(frame(1, 4, scores=[0.5, 0.1, 0.9, 0.7]), pointer(1))
+    before = bank.nbytes
+    bank.resize(CONDITIONING, 2)
+    view = bank.read()
+    assert view.index.tolist() == [10, 11, 12, 13, 14, 12, 13]
+    assert view.pointers[:, 0].tolist() == [0, 1]
+    assert bank.nbytes == before - 2 * 2 * (8 + 8)
+
+
+def test_growing_keeps_what_is_there_and_takes_larger_frames():
+    bank = make_bank(recent_tokens=2)
+    fill(bank, 2, count=2)
+    bank.resize(CONDITIONING, 3)
+    assert bank.read().features[:, 0].tolist() == [0] * CONDITIONING + [1, 1, 2, 2]
+    bank.append(frame(3, 3), pointer(3))
+    assert bank.read().features[:, 0].tolist() == [0] * CONDITIONING + [2, 2, 3, 3, 3]
+    assert bank.read().age_row.tolist() == [2] * CONDITIONING + [1, 1, 0, 0, 0]
+
+
+def test_a_frame_of_another_size_is_refused():
+    bank = make_bank(recent_tokens=3)
+    bank.condition(frame(0, CONDITIONING), pointer(0))
+    with pytest.raises((RuntimeError, IndexError)):
+        bank.append(frame(1, 2), pointer(1))
