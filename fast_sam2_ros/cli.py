@@ -39,7 +39,7 @@ def build_parser(words: list[str]) -> argparse.ArgumentParser:
     """Build the parser; only the subcommand that `words` name gets its options, by import."""
     parser = argparse.ArgumentParser(
         prog='fast-sam2', epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
-        description='Track with SAM 2 what is named in words, keeping only the tokens that matter.')
+        description='Track what is named in words with SAM 2, keeping only tokens that matter.')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     for name, (module, line) in COMMANDS.items():
         command = _add(commands, name, line)

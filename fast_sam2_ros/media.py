@@ -209,7 +209,8 @@ class VideoWriter:
         if encoder is None:
             raise InputError(f'this PyAV can write no video; it lacks {", ".join(ENCODERS)}')
         self._container = av.open(str(self.path), 'w')
-        self._stream = self._container.add_stream(encoder, rate=Fraction(self.fps).limit_denominator(1000))
+        rate = Fraction(self.fps).limit_denominator(1000)
+        self._stream = self._container.add_stream(encoder, rate=rate)
         self._stream.height, self._stream.width = image.shape[:2]
         self._stream.pix_fmt = 'yuv420p'
         self._stream.codec_context.time_base = Fraction(1, TICKS)

@@ -68,7 +68,7 @@ def draw(image: np.ndarray, mask: np.ndarray, text: Caption,
         outline, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_EXTERNAL,
                                       cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outline, -1, INK, 1, cv2.LINE_AA)
-    scale = max(0.6, picture.shape[1] / 900)
+    scale = max(0.7, picture.shape[1] / 800)
     if mask.any():
         _label_chip(picture, mask, text, scale)
     _strip(picture, text, scale)
@@ -112,16 +112,17 @@ def _shade(picture: np.ndarray, left: int, top: int, right: int, bottom: int,
 
 
 def _label_chip(picture: np.ndarray, mask: np.ndarray, text: Caption, scale: float) -> None:
-    """Put the target's name on the top edge of its mask, kept inside the picture."""
+    """Put the target's name on the top edge of its largest part, kept inside the picture."""
     label = text.target_text or text.label or 'target'
     if text.iou is not None:
         label += f'  IoU {text.iou:.2f}'
     size = 0.55 * scale
     width, height = _text_size(label, size)
     pad = round(6 * scale)
-    rows, columns = np.nonzero(mask)
-    x = int(np.clip(columns.min(), 0, max(0, picture.shape[1] - width - 2 * pad)))
-    y = int(np.clip(rows.min() - height - 3 * pad, 0, picture.shape[0]))
+    _, _, parts, _ = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8))
+    left, upper = max(parts[1:], key=lambda part: part[cv2.CC_STAT_AREA])[:2]
+    x = int(np.clip(left, 0, max(0, picture.shape[1] - width - 2 * pad)))
+    y = int(np.clip(upper - height - 3 * pad, 0, picture.shape[0]))
     cv2.rectangle(picture, (x, y), (x + width + 2 * pad, y + height + 2 * pad), TARGET, -1)
     _write(picture, label, x + pad, y + height + pad, size, PAPER)
 

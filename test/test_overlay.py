@@ -63,4 +63,5 @@ def test_a_contact_sheet_holds_every_picture():
     for index in range(5):
         top, left = 8 + index // 2 * 56, 8 + index % 2 * 72
         assert (sheet[top:top + 48, left:left + 64] == 50 * index).all()
-    assert contact_sheet(pictures, columns=2, width=64, title='title').shape[0] == sheet.shape[0] + 34
+    titled = contact_sheet(pictures, columns=2, width=64, title='title')
+    assert titled.shape[0] == sheet.shape[0] + 34
