@@ -20,6 +20,7 @@ from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 from fast_sam2_ros.pruning.attention import POSITION_SCALE
 
 PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
+FIRST_FRAME_WEIGHT = 3.0  # in the loss: it is the only one that trains prompts
 
 
 @dataclass
@@ -217,6 +218,8 @@ def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[s
     logits = F.interpolate(logits, (side, side), mode='bilinear', align_corners=False)
     truth = F.interpolate(masks, (side, side), mode='area')
     present = (masks.flatten(2).sum(2) >= 16).float()
+    shown = present.clone()
+    shown[0] *= FIRST_FRAME_WEIGHT
     bce = F.binary_cross_entropy_with_logits(logits, truth, reduction='none')
     probability = logits.sigmoid()
     miss = (probability - truth).abs()
@@ -229,14 +232,15 @@ def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[s
         iou = (hard & real).sum((2, 3)) / union
     predicted = torch.stack([output.iou for output in outputs])
     score = torch.stack([output.score for output in outputs])
-    shown = present.sum().clamp(min=1)
+    count = shown.sum().clamp(min=1)
     parts = {
-        'focal': 20 * (focal * present).sum() / shown,
-        'dice': (dice * present).sum() / shown,
-        'iou': ((predicted - iou).abs() * present).sum() / shown,
+        'focal': 20 * (focal * shown).sum() / count,
+        'dice': (dice * shown).sum() / count,
+        'iou': ((predicted - iou).abs() * shown).sum() / count,
         'presence': F.binary_cross_entropy_with_logits(score, present),
     }
     figures = {name: value.item() for name, value in parts.items()}
     tracked = present[1:]
     figures['J'] = ((iou[1:] * tracked).sum() / tracked.sum().clamp(min=1)).item()
+    figures['J_prompt'] = iou[0].mean().item()
     return sum(parts.values()), figures

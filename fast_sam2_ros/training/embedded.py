@@ -43,7 +43,7 @@ from fast_sam2_ros.training.clips import (
     Photo,
 )
 
-PROMPTS = (('mask', 0.5), ('box', 0.4), ('point', 0.1))
+PROMPTS = (('mask', 0.45), ('box', 0.45), ('point', 0.1))
 HELD_OUT = 6  # every sixth photograph is for validation only
 PEAK_RATE = 5e-4
 LAST_RATE = 1e-5
@@ -61,7 +61,7 @@ class Stage:
     clips: int
 
 
-STAGES = (Stage(0.35, 256, 3, 6), Stage(0.78, 256, 6, 4), Stage(1.0, 384, 8, 2))
+STAGES = (Stage(0.62, 256, 3, 6), Stage(0.82, 256, 6, 4), Stage(1.0, 384, 8, 2))
 
 
 class ClipFeatures(IterableDataset):
@@ -164,6 +164,10 @@ def initialise(model: Sam2VideoModel, photos: list[Photo], rng: np.random.Genera
         model.occlusion_spatial_embedding_parameter, model.no_object_pointer,
     ):
         nn.init.normal_(table, std=0.02)
+    # one code for places, for prompts and for the image: checkpoints of SAM 2 hold it twice
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(
+        model.shared_image_embedding.positional_embedding)
+    nn.init.normal_(model.prompt_encoder.point_embed.weight)
     nn.init.constant_(model.mask_decoder.pred_obj_score_head.proj_out.bias, 2.0)
     # a mask prompt passes this convolution once, on its way to the first object pointer
     nn.init.constant_(model.mask_downsample.weight, 20.0 / 16)
@@ -313,19 +317,22 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, model: Sam2VideoModel, clips: int = 12, frames: int = 10) -> dict[str, float]:
-        """Return the mean J on rendered clips of held-out photographs, by kind of prompt."""
+        """Return the mean J on held-out photographs: tracked, on the prompted frame, by repeating."""
         rng = np.random.default_rng(7)
         cutouts = [cutout for photo in self.held_out for cutout in cut_out(photo)]
         renderer = ClipRenderer(self.held_out, cutouts, rng, size=model.image_size)
         network, clip_model = model.vision_encoder.backbone.network, ClipModel(model)
-        totals = {'val_J_mask': 0.0, 'val_J_box': 0.0, 'val_J_first_mask': 0.0}
+        totals = dict.fromkeys(
+            ('val_J_mask', 'val_J_box', 'val_J_prompt', 'val_J_first_mask'), 0.0)
         for _ in range(clips):
             maps, masks, targets = encode(network, [renderer.clip(frames)])
             maps, masks = [[m.float() for m in level] for level in maps], masks.float()
             for prompt in ('mask', 'box'):
                 outputs = clip_model(
                     maps, masks, targets, prompt, torch.Generator().manual_seed(1))
-                totals[f'val_J_{prompt}'] += clip_loss(outputs, masks)[1]['J']
+                figures = clip_loss(outputs, masks)[1]
+                totals[f'val_J_{prompt}'] += figures['J']
+            totals['val_J_prompt'] += figures['J_prompt']
             still, shown = masks[:1] > 0, masks[1:].flatten(2).sum(2) >= 16
             union = ((masks[1:] > 0) | still).sum((2, 3)).clamp(min=1)
             repeat = ((masks[1:] > 0) & still).sum((2, 3)) / union

@@ -24,7 +24,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.grounding.activation import resized, SCALES, STRIDE, View
+from fast_sam2_ros.grounding.activation import presence, resized, SCALES, Scores, STRIDE
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WEIGHTS, WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import EMBED_CHANNELS, EfficientNetLite0, normalise
@@ -46,7 +46,7 @@ LEAST_PRECISION = 0.9  # average precision on photographs held out, for a word t
 LEAST_GAIN = 0.05  # of average precision, over the ImageNet classes of the same name
 FALSE_ALARMS = 0.03  # of the photographs without a word: sets its threshold
 COVERED, EMPTY = 0.5, 0.05  # share of a cell under outlines: an example for, and against
-EPOCHS, BATCH, RATE, DECAY = 6, 2048, 2e-3, 0.1
+EPOCHS, BATCH, RATE, DECAY = 3, 2048, 2e-3, 0.1
 LARGEST_BALANCE = 30.0  # how much rarer examples for a word may be before they stop gaining weight
 FIRST_BIAS = -4.0
 
@@ -112,11 +112,23 @@ def load_outlined(root: Path) -> list[OutlinedPhoto]:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Every cell of every view: features (n, 1280) float16, cover (n, w), photo index (n,)."""
+    """
+    The cells of all photographs at all scales, each scale as it is and mirrored.
+
+    features: (n, 1280) float16.  cover: (n, words), the share of a cell under outlines.
+    photo: (n,) index of the photograph.  levels: for each photograph, the rows of its scales as
+    they are, with their (h, w).
+    """
 
     features: Tensor
     cover: Tensor
     photo: np.ndarray
+    levels: list[list[tuple[slice, tuple[int, int]]]]
+
+    def embeddings(self, photo: int) -> list[Tensor]:
+        """Return the pyramid of a photograph, (1280, h, w) float32 for each scale."""
+        return [self.features[rows].float().T.unflatten(1, size)
+                for rows, size in self.levels[photo]]
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -126,26 +138,33 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     return float((precision * ranked).sum() / max(ranked.sum(), 1.0))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _extract(
     network: EfficientNetLite0, photos: list[OutlinedPhoto], words: list[str]
 ) -> _Cells:
-    features, covers, owners = [], [], []
+    features, covers, owners, levels = [], [], [], []
+    count = 0
     for index, photo in enumerate(tqdm(photos, 'features', unit='photo')):
         masks = np.stack([photo.union(word) for word in words]).astype(np.float32)
+        levels.append([])
         for scale in SCALES:
             pixels = torch.from_numpy(resized(photo.image, scale)).permute(2, 0, 1)[None]
-            size = pixels.shape[-2:]
-            cover = functional.interpolate(torch.from_numpy(masks)[None], size, mode='area')
-            cover = functional.avg_pool2d(cover, STRIDE)
+            cells = (pixels.shape[-1] // STRIDE, pixels.shape[-2] // STRIDE)
+            cover = torch.from_numpy(np.stack(
+                [cv2.resize(mask, cells, interpolation=cv2.INTER_AREA) for mask in masks]
+            ))
             for flipped in (False, True):
                 batch = normalise(pixels.flip(-1) if flipped else pixels)
                 maps = network(batch.contiguous(memory_format=torch.channels_last))
                 truth = cover.flip(-1) if flipped else cover
                 features.append(network.embed(maps[3])[0].flatten(1).T.half())
-                covers.append(truth[0].flatten(1).T)
+                covers.append(truth.flatten(1).T)
+                if not flipped:
+                    rows = slice(count, count + len(covers[-1]))
+                    levels[-1].append((rows, tuple(maps[3].shape[-2:])))
+                count += len(covers[-1])
                 owners.append(np.full(len(covers[-1]), index))
-    return _Cells(torch.cat(features), torch.cat(covers), np.concatenate(owners))
+    return _Cells(torch.cat(features), torch.cat(covers), np.concatenate(owners), levels)
 
 
 def _fit(cells: _Cells, rows: np.ndarray, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -182,8 +201,8 @@ def _judge(
 ) -> tuple[list[Verdict], Tensor]:
     """Return the verdicts from photographs held out, and the classes' background, (1000,)."""
     fold = np.random.default_rng(0).permutation(len(photos)) % FOLDS
-    presence = np.zeros((len(photos), len(words)))
-    rival = np.full_like(presence, np.nan)
+    shows = np.zeros((len(photos), len(words)))
+    rival = np.full_like(shows, np.nan)
     logits = np.zeros(tuple(cells.cover.shape), np.float32)
     meanings = [Vocabulary().understand(word) for word in words]
     peaks = []
@@ -194,11 +213,11 @@ def _judge(
         nothing = torch.zeros(len(words))
         head = WordHead(tuple(words), weight, bias, nothing, torch.zeros(CLASSES))
         for index in np.flatnonzero(fold == number):
-            view = View(network, head, photos[index].image)
-            peaks.append(view.class_peaks())
-            presence[index] = [view.learned_presence(word) for word in words]
+            scores = Scores(network.classifier, head, cells.embeddings(index))
+            peaks.append(scores.class_peaks())
+            shows[index] = [presence(scores.learned_maps(word)) for word in words]
             rival[index] = [
-                view.class_presence(meaning.classes) if _has_classes(meaning) else np.nan
+                presence(scores.class_maps(meaning.classes)) if _has_classes(meaning) else np.nan
                 for meaning in meanings
             ]
     verdicts = []
@@ -206,10 +225,10 @@ def _judge(
         shown = np.array([photo.union(word).any() for photo in photos])
         known = _has_classes(meanings[column])
         verdicts.append(Verdict(
-            word, int(shown.sum()), average_precision(presence[:, column], shown),
+            word, int(shown.sum()), average_precision(shows[:, column], shown),
             average_precision(logits[:, column], (cells.cover[:, column] > COVERED).numpy()),
             average_precision(rival[:, column], shown) if known else None,
-            float(np.quantile(presence[~shown, column], 1 - FALSE_ALARMS)),
+            float(np.quantile(shows[~shown, column], 1 - FALSE_ALARMS)),
         ))
     return verdicts, torch.stack(peaks).mean(0).log()
 
