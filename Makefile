@@ -17,7 +17,7 @@ run: build
 	$(ENV) && fast-sam2 demo --out out
 
 test: build lint
-	$(ENV) && python -m pytest test
+	$(ENV) && pytest test  # not python -m pytest: the checkout would hide the built messages
 
 build: install/ready
 

@@ -19,8 +19,12 @@ else
   # The environment's own packages come before the distribution's.
   export PATH=$_fs2_venv/bin:$PATH VIRTUAL_ENV=$_fs2_venv
   _fs2_profile=$_fs2_root/config/fastdds.xml
-  export FASTDDS_DEFAULT_PROFILES_FILE=${FASTDDS_DEFAULT_PROFILES_FILE:-$_fs2_profile}
-  export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE:-$_fs2_profile}
+  case $ROS_DISTRO in  # the variable has another name since Kilted, which takes both for two
+    humble|iron|jazzy)
+      export FASTRTPS_DEFAULT_PROFILES_FILE=${FASTRTPS_DEFAULT_PROFILES_FILE:-$_fs2_profile} ;;
+    *)
+      export FASTDDS_DEFAULT_PROFILES_FILE=${FASTDDS_DEFAULT_PROFILES_FILE:-$_fs2_profile} ;;
+  esac
   if [ -n "${ZSH_VERSION:-}" ]; then
     . "$_fs2_root/install/local_setup.zsh"
   else
