@@ -142,6 +142,9 @@ class MemoryBank:
         frames of `recent_tokens` tokens, all of `memory_size` channels, and `max_pointers` object
         pointers of `hidden_size` channels, one of them the conditioning frame's.
         """
+        self.memory_size = memory_size
+        self.hidden_size = hidden_size
+        self.device = device
         self._conditioning = _FrameStore(1, conditioning_tokens, memory_size, device)
         self._recent = _FrameStore(recent_frames, recent_tokens, memory_size, device)
         self._frame_ring = _Ring(recent_frames, device)
@@ -155,6 +158,16 @@ class MemoryBank:
     def nbytes(self) -> int:
         """The bytes of everything that is held, the same whether the bank is empty or full."""
         return sum(tensor.nbytes for tensor in self._tensors())
+
+    @property
+    def recent_tokens(self) -> int:
+        """How many tokens of a tracked frame are remembered."""
+        return self._recent.capacity
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next frame will replace an older one and its pointer an older pointer."""
+        return all(ring.held == ring.slots for ring in (self._frame_ring, self._pointer_ring))
 
     def clear(self) -> None:
         """Forget the target; the memory stays allocated."""

@@ -21,7 +21,7 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.memory import FrameMemory, MemoryBank
 from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
-from fast_sam2_ros.pruning.cues import Cues, MaskHistory, TextProbe
+from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
 from fast_sam2_ros.pruning.routers import best_tokens, make_router
 from fast_sam2_ros.sam2.checkpoint import LoadedModel
 from fast_sam2_ros.sam2.parts import (
@@ -33,9 +33,9 @@ class Prompt:
     """
     Where the target is on a frame: exactly one of `box`, `points` and `mask`.
 
-    `box` is (x0, y0, x1, y1) in pixels of the frame; `points` (n, 2) x and y in pixels, with
-    `labels` (n,), 1 on the target and 0 beside it (all 1 if left out); `mask` (H, W), true on the
-    target. Raises InputError where they are malformed.
+    `box` is (x0, y0, x1, y1) in pixels of the frame, and is clipped to it; `points` (n, 2) are x
+    and y in pixels, with `labels` (n,), 1 on the target and 0 beside it (all 1 if left out);
+    `mask` (H, W) is true on the target. Raises InputError where they are malformed.
     """
 
     box: tuple[float, float, float, float] | None = None
@@ -62,14 +62,15 @@ class Prompt:
         size = f'the {width} x {height} frame'
         if self.box is not None:
             x0, y0, x1, y1 = self.box
-            if x0 < 0 or y0 < 0 or x1 > width or y1 > height:
-                raise InputError(f'the box {self.box} reaches beyond {size}: clip it first')
+            if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
+                raise InputError(f'the box {self.box} lies outside {size}')
         elif self.points is not None:
             points = np.asarray(self.points)
             if (points < 0).any() or (points > (width, height)).any():
                 raise InputError(f'a point lies outside {size}: {points.tolist()}')
         elif self.mask.shape != (height, width):
-            raise InputError(f'the mask is {self.mask.shape[1]} x {self.mask.shape[0]}, not {size}')
+            raise InputError(
+                f'the mask is {self.mask.shape[1]} x {self.mask.shape[0]} pixels, not like {size}')
 
     def _check_box(self) -> None:
         box = np.asarray(self.box, dtype=np.float64)
@@ -88,7 +89,7 @@ class Prompt:
             return
         labels = np.asarray(self.labels)
         if labels.shape != (len(points),) or not np.isin(labels, (0, 1)).all():
-            raise InputError('labels must be one 0 (beside the target) or 1 (on it) for each point')
+            raise InputError('labels must be 0 (beside the target) or 1 (on it), one for a point')
         if not labels.any():
             raise InputError('at least one point must lie on the target (label 1)')
 
@@ -152,6 +153,8 @@ class Tracker:
     """
     Follow one target through a stream of frames.
 
+    `bank` is what it remembers, for those who measure it.
+
     A new prompt replaces the target: its frame becomes the conditioning frame and the bank starts
     empty. Frames may change their size from one to the next, since each is resized to a square.
     """
@@ -181,7 +184,7 @@ class Tracker:
         self._memory_keep_ratio = memory_keep_ratio
         if memory_keep_ratio is not None:
             check_ratio('memory_keep_ratio', memory_keep_ratio)
-        self._bank = MemoryBank(
+        self.bank = MemoryBank(
             recent_frames=self._parts.recent_frames,
             max_pointers=self._parts.max_pointers,
             conditioning_tokens=self._conditioning_budget,
@@ -207,7 +210,7 @@ class Tracker:
     @property
     def bank_bytes(self) -> int:
         """The size of the memory bank, fixed until a keep ratio changes."""
-        return self._bank.nbytes
+        return self.bank.nbytes
 
     @property
     def router(self) -> str:
@@ -249,11 +252,12 @@ class Tracker:
         encoded = self._encode(to_pixels(frame, self._preprocess, self._parts.device))
         clock.lap('encode')
 
-        cues = Cues(encoded.feature_map, self._target.probe, self._target.history)
+        cues = Cues(
+            FrameCues(encoded.feature_map, self._target.probe), self._target.history)
         queries = self._route(cues)
         clock.lap('route')
 
-        conditioned = attend(self._parts, encoded, queries, self._bank.read())
+        conditioned = attend(self._parts, encoded, queries, self.bank.read())
         clock.lap('attend')
 
         decoded = self._parts.decode(
@@ -264,7 +268,7 @@ class Tracker:
         self._target = _Target(self._target.probe, history)
         memory = self._memorise(
             encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
-        self._bank.append(memory, decoded.pointer)
+        self.bank.append(memory, decoded.pointer)
         clock.lap('remember')
 
         return self._result(decoded, queries, clock)
@@ -295,10 +299,10 @@ class Tracker:
         probe = TextProbe.fit(encoded.tokens, history.seed if wanted is None else wanted)
         clock.lap('route')
 
-        cues = Cues(encoded.feature_map, probe, history, moving=False)
+        cues = Cues(FrameCues(encoded.feature_map, probe), history, moving=False)
         memory = self._memorise(
             encoded, decoded, cues, self._conditioning_budget, prompted=True)
-        self._bank.condition(memory, decoded.pointer)
+        self.bank.condition(memory, decoded.pointer)
         self._target = _Target(probe, history)
         clock.lap('remember')
 
@@ -336,7 +340,7 @@ class Tracker:
     def reset(self) -> None:
         """Forget the target."""
         self._target = None
-        self._bank.clear()
+        self.bank.clear()
 
     @property
     def _query_budget(self) -> int:
@@ -352,7 +356,7 @@ class Tracker:
 
     @torch.inference_mode()
     def _resize_bank(self) -> None:
-        self._bank.resize(self._conditioning_budget, self._memory_budget)
+        self.bank.resize(self._conditioning_budget, self._memory_budget)
 
     def _encode(self, pixels: Tensor) -> Encoded:
         self._encoded = self._parts.encode(pixels)
@@ -378,7 +382,8 @@ class Tracker:
         if prompt.mask is not None:
             return self._parts.adopt_mask(encoded, self._square_mask(prompt.mask))
         if prompt.box is not None:
-            points = np.asarray(prompt.box, dtype=np.float64).reshape(2, 2)
+            corners = np.asarray(prompt.box, dtype=np.float64).reshape(2, 2)
+            points = corners.clip(0, frame_size[::-1])
             labels = np.asarray(BOX_CORNERS)
         else:
             points = np.asarray(prompt.points, dtype=np.float64)
@@ -449,7 +454,7 @@ class Tracker:
             iou=iou,
             tokens_retained=total if queries is None else len(queries),
             tokens_total=total,
-            bank_bytes=self._bank.nbytes,
+            bank_bytes=self.bank.nbytes,
             kept=kept.view(self.grid).cpu().numpy(),
             latency=clock.read(),
         )

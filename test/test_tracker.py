@@ -182,6 +182,13 @@ def test_prompts_are_in_pixels_of_the_frame(loaded):
     assert right_error < 0.3 * (small.logits - wrong.logits).abs().mean()
 
 
+def test_a_box_that_reaches_beyond_the_frame_is_clipped(loaded):
+    tracker = Tracker(loaded)
+    beyond = tracker.segment(FRAMES[0], Prompt(box=(100, -5, 150, 40)))
+    clipped = tracker.segment(FRAMES[0], Prompt(box=(100, 0, 128, 40)))
+    assert torch.equal(beyond.logits, clipped.logits)
+
+
 def test_frames_may_change_their_size(loaded):
     tracker = Tracker(loaded)
     tracker.prompt(FRAMES[0], BOX)
@@ -254,8 +261,8 @@ def test_a_malformed_prompt_is_refused(arguments):
 
 
 @pytest.mark.parametrize('prompt, word', [
-    (Prompt(box=(100, 100, 140, 120)), 'box'),
-    (Prompt(box=(-1, 0, 20, 20)), 'box'),
+    (Prompt(box=(128, 100, 140, 120)), 'box'),
+    (Prompt(box=(0, -20, 20, 0)), 'box'),
     (Prompt(points=np.array([[64.0, 129.0]])), 'point'),
     (Prompt(points=np.array([[-1.0, 5.0]])), 'point'),
     (Prompt(mask=np.ones((64, 128), bool)), 'mask'),

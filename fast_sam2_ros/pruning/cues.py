@@ -107,30 +107,13 @@ class MaskHistory:
         )
 
 
-class Cues:
-    """The cues of one frame, each computed when it is first asked for."""
+class FrameCues:
+    """What a frame's features say by themselves, each map computed when first asked for."""
 
-    def __init__(
-        self, feature_map: Tensor, probe: TextProbe, history: MaskHistory, moving: bool = True
-    ) -> None:
-        """
-        Look at a (1, C, h, w) feature map with what is known from earlier frames.
-
-        `moving` says whether `history` ends one frame before this one, so that the target has
-        moved on since, or with this very frame.
-        """
+    def __init__(self, feature_map: Tensor, probe: TextProbe) -> None:
+        """Look at a (1, C, h, w) feature map with a probe for the goal."""
         self._feature_map = feature_map
         self._probe = probe
-        self._history = history
-        self._moving = moving
-
-    def after(self, history: MaskHistory) -> Cues:
-        """Return the cues of the same frame once its own mask is known."""
-        cues = Cues(self._feature_map, self._probe, history, moving=False)
-        for name in ('text', 'context', '_variance'):  # these do not depend on the mask
-            if name in self.__dict__:
-                cues.__dict__[name] = self.__dict__[name]
-        return cues
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -139,7 +122,7 @@ class Cues:
 
     @cached_property
     def text(self) -> Tensor:
-        """Relevance to the goal (DESIGN section 4)."""
+        """Relevance to the goal."""
         return self._probe(self._feature_map)
 
     @cached_property
@@ -150,11 +133,54 @@ class Cues:
         return _to_unit((self._feature_map - surround).square().mean(dim=(0, 1)).sqrt())
 
     @cached_property
+    def variance(self) -> Tensor:
+        """The variance of the features among a token and its eight neighbours."""
+        features = self._feature_map
+        mean = functional.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
+        square = functional.avg_pool2d(
+            features.square(), 3, stride=1, padding=1, count_include_pad=False)
+        return _to_unit((square - mean.square()).mean(dim=(0, 1)).clamp(min=0))
+
+
+class Cues:
+    """The cues of one frame: what its features say, and what the masks so far say."""
+
+    def __init__(self, frame: FrameCues, history: MaskHistory, moving: bool = True) -> None:
+        """
+        Combine a frame with the masks so far.
+
+        `moving` says whether `history` ends one frame before this one, so that the target has
+        moved on since, or with this very frame.
+        """
+        self._frame = frame
+        self._history = history
+        self._moving = moving
+
+    def after(self, history: MaskHistory) -> Cues:
+        """Return the cues of the same frame once its own mask is part of the history."""
+        return Cues(self._frame, history, moving=False)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """The size (h, w) of every cue."""
+        return self._frame.grid
+
+    @property
+    def text(self) -> Tensor:
+        """Relevance to the goal."""
+        return self._frame.text
+
+    @property
+    def context(self) -> Tensor:
+        """Local contrast of the features."""
+        return self._frame.context
+
+    @property
     def uncertainty(self) -> Tensor:
         """Half from the local variance of the features, half from the last mask's logits."""
-        return 0.5 * self._variance + 0.5 * self._history.ambiguity
+        return 0.5 * self._frame.variance + 0.5 * self._history.ambiguity
 
-    @cached_property
+    @property
     def prior(self) -> Tensor:
         """
         Closeness to the last mask: exp(-distance / reach), 1 on it.
@@ -163,21 +189,12 @@ class Cues:
         and the reach grows with the speed and with the frames since the target was seen.
         """
         history = self._history
-        reach = history.seed.new_tensor(REACH)
-        seed = history.seed
-        if self._moving:
-            travel = history.velocity * (1 + history.unseen)
-            seed = torch.maximum(seed, _shift(seed, travel))
-            reach = reach + travel.norm() + UNSEEN_REACH * history.unseen
+        if not self._moving:
+            return torch.exp(-_distance_to(history.seed) / REACH)
+        travel = history.velocity * (1 + history.unseen)
+        seed = torch.maximum(history.seed, _shift(history.seed, travel))
+        reach = REACH + travel.norm() + UNSEEN_REACH * history.unseen
         return torch.exp(-_distance_to(seed) / reach)
-
-    @cached_property
-    def _variance(self) -> Tensor:
-        features = self._feature_map
-        mean = functional.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
-        square = functional.avg_pool2d(
-            features.square(), 3, stride=1, padding=1, count_include_pad=False)
-        return _to_unit((square - mean.square()).mean(dim=(0, 1)).clamp(min=0))
 
 
 def _to_unit(values: Tensor) -> Tensor:

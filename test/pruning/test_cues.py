@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cues: maps in [0, 1] that point where they should."""
 
-from fast_sam2_ros.pruning.cues import CUE_NAMES, Cues, MaskHistory, TextProbe
+from fast_sam2_ros.pruning.cues import CUE_NAMES, Cues, FrameCues, MaskHistory, TextProbe
 from fast_sam2_ros.sam2.parts import ABSENT_LOGIT, Decoded
 import pytest
 import torch
@@ -28,14 +28,14 @@ def no_probe() -> TextProbe:
 
 
 def prior(history: MaskHistory, moving: bool = True) -> torch.Tensor:
-    return Cues(features(), no_probe(), history, moving).prior
+    return Cues(FrameCues(features(), no_probe()), history, moving).prior
 
 
 @pytest.mark.parametrize('score', [5.0, -5.0])
 def test_every_cue_is_a_map_in_0_1(score):
     history = MaskHistory.begin(decoded(2, 3), GRID).then(decoded(3, 3, score=score))
     probe = TextProbe.fit(features().flatten(2)[0].T, history.seed)
-    cues = Cues(features(1), probe, history)
+    cues = Cues(FrameCues(features(1), probe), history)
     for name in CUE_NAMES:
         cue = getattr(cues, name)
         assert cue.shape == GRID
@@ -76,8 +76,8 @@ def test_prior_widens_while_the_target_is_unseen_and_recovers():
 def test_uncertainty_is_high_where_the_mask_is_undecided():
     undecided = decoded(4, 4)
     undecided.logits[4 * 4, 4 * 10] = 0.0
-    cues = Cues(features(), no_probe(), MaskHistory.begin(undecided, GRID))
-    flat = Cues(features(), no_probe(), MaskHistory.begin(decoded(4, 4), GRID))
+    cues = Cues(FrameCues(features(), no_probe()), MaskHistory.begin(undecided, GRID))
+    flat = Cues(FrameCues(features(), no_probe()), MaskHistory.begin(decoded(4, 4), GRID))
     difference = cues.uncertainty - flat.uncertainty
     assert difference[4, 10] == pytest.approx(0.5, abs=0.01)
     assert (difference.flatten().topk(2).values[1]) < 0.01
@@ -86,7 +86,8 @@ def test_uncertainty_is_high_where_the_mask_is_undecided():
 def test_uncertainty_is_high_where_features_vary():
     calm = torch.zeros(1, 8, *GRID)
     calm[..., 8:] = 1.0  # an edge between the columns 7 and 8
-    cue = Cues(calm, no_probe(), MaskHistory.begin(decoded(4, 4), GRID)).uncertainty
+    cue = Cues(
+        FrameCues(calm, no_probe()), MaskHistory.begin(decoded(4, 4), GRID)).uncertainty
     assert (cue[:, 7:9] > 0.4).all()
     assert cue[:, 10:].max() < 0.01
 
@@ -94,7 +95,7 @@ def test_uncertainty_is_high_where_features_vary():
 def test_context_finds_what_stands_out():
     scene = torch.zeros(1, 8, *GRID)
     scene[..., 6, 7] = 3.0
-    cue = Cues(scene, no_probe(), MaskHistory.begin(decoded(0, 0), GRID)).context
+    cue = FrameCues(scene, no_probe()).context
     assert cue.flatten().argmax() == 6 * GRID[1] + 7
 
 
@@ -135,7 +136,7 @@ def test_text_probe_of_a_constant_map_is_finite(value):
 
 def test_cues_after_the_mask_keep_what_the_frame_says():
     history = MaskHistory.begin(decoded(4, 4), GRID)
-    before = Cues(features(), no_probe(), history)
+    before = Cues(FrameCues(features(), no_probe()), history)
     context = before.context
     after = before.after(history.then(decoded(8, 10)))
     assert after.context is context
