@@ -223,15 +223,13 @@ def _load_embedded() -> LoadedModel:
 
 
 def _load_random(name: str) -> LoadedModel:
-    from fast_sam2_ros.sam2.meta import SIZES
+    from fast_sam2_ros.evaluation.random_models import random_model, SIZES
 
     size = name.removeprefix(RANDOM_PREFIX)
     if size not in SIZES:
         raise CheckpointError(
             f"model '{name}' has no such size: use {RANDOM_PREFIX} with one of "
             f"{', '.join(SIZES)}")
-    from fast_sam2_ros.evaluation.random_models import random_model
-
     model = random_model(size)
     return LoadedModel(model, Preprocess(_square_size(model.config, name)), name,
                        'random weights: for timing, its masks mean nothing')
