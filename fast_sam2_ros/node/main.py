@@ -20,7 +20,7 @@ from fast_sam2_ros.errors import FastSam2Error
 from fast_sam2_ros.node.running import begin, spin, start
 from fast_sam2_ros.node.tracker_node import TrackerNode
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds that a step of the model may go on after the process was told to end."""
 
 
@@ -31,13 +31,19 @@ def main(make_node: Callable[[], TrackerNode] = TrackerNode) -> None:
         node = make_node()
     except (FastSam2Error, ParameterException) as error:
         sys.exit(f'tracker_node: {error}')
+    except Exception:
+        if rclpy.ok():
+            raise
+        return  # told to end before it had begun
     spin(node, (lambda: start(node)) if node.settings.autostart else None)
-    if not node.stop(PATIENCE):
+    ended = node.stop(PATIENCE)
+    node.destroy_node()
+    rclpy.try_shutdown()
+    if not ended:
         # The worker is inside a step, which nothing interrupts, and Python would wait for it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
-    rclpy.try_shutdown()
 
 
 if __name__ == '__main__':
