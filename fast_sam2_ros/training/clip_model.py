@@ -20,7 +20,7 @@ from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 from fast_sam2_ros.pruning.attention import POSITION_SCALE
 
 PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
-FIRST_FRAME_WEIGHT = 3.0  # in the loss: it is the only one that trains prompts
+FIRST_FRAME_WEIGHT = 2.0  # in the loss: no other frame trains prompts
 
 
 @dataclass
@@ -95,24 +95,29 @@ class ClipModel:
         )
 
     def _prompted(self, features, mask, prompt, generator):
-        model = self.model
-        tokens = features.tokens + model.no_memory_embedding.permute(0, 2, 1)[..., None]
-        points, labels = (_click if prompt == 'point' else _box_points)(mask, generator)
-        output, pointer = self._decode(tokens, features.fine, points=points, labels=labels)
-        if prompt == 'mask':
-            # the mask itself is the answer, so what is trained on this frame is the box
-            low = model.mask_downsample(mask[:, None])
-            _, pointer = self._decode(features.tokens, features.fine, masks=low)
-            return output, pointer, mask
-        truth = torch.rand(len(mask), 1, 1, generator=generator) < 0.5
-        predicted = (self._full_size(output.logits) > 0).to(mask.dtype)
-        return output, pointer, torch.where(truth, mask, predicted)
+        """
+        Answer the first frame; return its output, the target's pointer and the mask to remember.
 
-    def _decode(self, tokens, fine, points=None, labels=None, masks=None):
+        A mask is taken as it is. A box or a click becomes a rough mask, and the model looks at the
+        frame through the memory of just that: it learns to mend the mask (see `Tracker`).
+        """
+        model = self.model
+        rough = mask if prompt == 'mask' else _rough_mask(mask, prompt, generator)
+        low = model.mask_downsample(rough[:, None])
+        output, pointer = self._decode(features.tokens, features.fine, masks=low)
+        memory = self._remember(features, rough, pointer, torch.ones_like(output.score))
+        attended = self._attend(features, memory, [], 1)
+        output, mended_pointer = self._decode(attended, features.fine)
+        if prompt == 'mask':
+            return output, pointer, mask
+        truth = torch.rand(len(mask), 1, 1, generator=generator) < 0.3
+        mended = (self._full_size(output.logits) > 0).to(mask.dtype)
+        return output, mended_pointer, torch.where(truth, mask, mended)
+
+    def _decode(self, tokens, fine, masks=None):
         model, batch = self.model, len(tokens)
-        if points is None:
-            points = tokens.new_zeros(batch, 1, 1, 2)
-            labels = torch.full((batch, 1, 1), -1, dtype=torch.int32)
+        points = tokens.new_zeros(batch, 1, 1, 2)
+        labels = torch.full((batch, 1, 1), -1, dtype=torch.int32)  # no point
         sparse, dense = model.prompt_encoder(points, labels, None, masks)
         logits, iou, token, score = model.mask_decoder(
             image_embeddings=tokens,
@@ -184,27 +189,34 @@ class ClipModel:
         return attended[0].transpose(1, 2).unflatten(2, self.grid)
 
 
-def _box_points(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return the corners (B, 1, 2, 2) of each mask's box, jittered by some per cent of its size."""
+def _rough_mask(mask: Tensor, prompt: str, generator: torch.Generator) -> Tensor:
+    """
+    Return what a box or a click tells of (B, S, S) masks: the box filled, or a disc.
+
+    The box is jittered by some per cent of its size and filled whole or by its ellipse; the disc's radius is a share of the frame.
+    """
     size = mask.shape[-1]
-    steps = torch.arange(size)
-    corners = []
+    steps = torch.arange(size, dtype=torch.float32)
+    centres, radii = [], []
     for axis in (1, 2):  # columns, then rows
         hit = mask.amax(axis) > 0.5
         low = torch.where(hit, steps, size).amin(1)
-        high = torch.where(hit, steps, -1).amax(1) + 1
-        corners.append(torch.stack([low, high], 1).float())
-    box = torch.stack(corners, 2)  # (B, 2 corners, x and y)
-    extent = (box[:, 1] - box[:, 0])[:, None]
-    box = box + 0.06 * extent * torch.randn(box.shape, generator=generator)
-    return box.clamp(0, size)[:, None], torch.tensor([2, 3], dtype=torch.int32).expand(len(mask), 1, 2)
-
-
-def _click(mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Return one pixel of each mask, (B, 1, 1, 2)."""
-    flat = torch.multinomial(mask.flatten(1) + 1e-8, 1, generator=generator)[:, 0]
-    points = torch.stack([flat % mask.shape[-1], flat // mask.shape[-1]], 1).float()
-    return points[:, None, None], torch.ones(len(mask), 1, 1, dtype=torch.int32)
+        high = torch.where(hit, steps + 1, 0).amax(1)
+        jitter = 0.06 * (high - low)[:, None] * torch.randn(len(mask), 2, generator=generator)
+        low, high = low + jitter[:, 0], high + jitter[:, 1]
+        centres.append((low + high) / 2)
+        radii.append(((high - low) / 2).clamp(min=2))
+    if prompt == 'point':
+        flat = torch.multinomial(mask.flatten(1) + 1e-8, 1, generator=generator)[:, 0]
+        centres = [(flat % size).float(), (flat // size).float()]
+        radius = size * (0.03 + 0.07 * torch.rand(len(mask), generator=generator))
+        radii = [radius, radius]
+    x = (steps[None] - centres[0][:, None]) / radii[0][:, None]
+    y = (steps[None] - centres[1][:, None]) / radii[1][:, None]
+    box = torch.maximum(x.abs()[:, None], y.abs()[:, :, None]) <= 1
+    ellipse = x.square()[:, None] + y.square()[:, :, None] <= 1
+    filled = (torch.rand(len(mask), 1, 1, generator=generator) < 0.5) & (prompt == 'box')
+    return torch.where(filled, box, ellipse).float()
 
 
 def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[str, float]]:

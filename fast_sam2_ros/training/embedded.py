@@ -43,7 +43,7 @@ from fast_sam2_ros.training.clips import (
     Photo,
 )
 
-PROMPTS = (('mask', 0.45), ('box', 0.45), ('point', 0.1))
+PROMPTS = (('mask', 0.4), ('box', 0.45), ('point', 0.15))
 HELD_OUT = 6  # every sixth photograph is for validation only
 PEAK_RATE = 5e-4
 LAST_RATE = 1e-5
@@ -61,7 +61,7 @@ class Stage:
     clips: int
 
 
-STAGES = (Stage(0.62, 256, 3, 6), Stage(0.82, 256, 6, 4), Stage(1.0, 384, 8, 2))
+STAGES = (Stage(0.66, 256, 3, 6), Stage(0.84, 256, 6, 4), Stage(1.0, 384, 8, 2))
 
 
 class ClipFeatures(IterableDataset):
@@ -167,7 +167,6 @@ def initialise(model: Sam2VideoModel, photos: list[Photo], rng: np.random.Genera
     # one code for places, for prompts and for the image: checkpoints of SAM 2 hold it twice
     model.prompt_encoder.shared_embedding.positional_embedding.copy_(
         model.shared_image_embedding.positional_embedding)
-    nn.init.normal_(model.prompt_encoder.point_embed.weight)
     nn.init.constant_(model.mask_decoder.pred_obj_score_head.proj_out.bias, 2.0)
     # a mask prompt passes this convolution once, on its way to the first object pointer
     nn.init.constant_(model.mask_downsample.weight, 20.0 / 16)
@@ -332,7 +331,7 @@ class Trainer:
                     maps, masks, targets, prompt, torch.Generator().manual_seed(1))
                 figures = clip_loss(outputs, masks)[1]
                 totals[f'val_J_{prompt}'] += figures['J']
-            totals['val_J_prompt'] += figures['J_prompt']
+            totals['val_J_prompt'] += figures['J_prompt']  # of the box
             still, shown = masks[:1] > 0, masks[1:].flatten(2).sum(2) >= 16
             union = ((masks[1:] > 0) | still).sum((2, 3)).clamp(min=1)
             repeat = ((masks[1:] > 0) & still).sum((2, 3)) / union
