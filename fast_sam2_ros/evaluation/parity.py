@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 REFERENCES = ('hf', 'official')
 PROMPTS = ('box', 'point', 'mask')
-# Meta divides the ages of object pointers by min(frames, 16) - 1, a stream by 15: equal from here.
-META_MIN_FRAMES = 16
+# Meta divides the ages of object pointers by min(length of the video, 16) - 1, a stream by 15.
+META_MIN_LENGTH = 16
 OFFICIAL_CONFIGS = {
     'tiny': 'configs/sam2.1/sam2.1_hiera_t.yaml',
     'small': 'configs/sam2.1/sam2.1_hiera_s.yaml',
@@ -155,6 +155,8 @@ def run_official(
     video = (images, size // 4, size // 4)
     with mock.patch('sam2.sam2_video_predictor.load_video_frames', return_value=video):
         state = predictor.init_state(video_path=None)
+    # A stream has no length: the video goes on after the frames that are compared.
+    state['num_frames'] = max(len(frames), META_MIN_LENGTH)
     if prompt.mask is not None:
         best_of_three = partial(predictor._forward_sam_heads, multimask_output=True)
         with mock.patch.object(predictor, '_forward_sam_heads', best_of_three):
@@ -166,7 +168,8 @@ def run_official(
             state, frame_idx=0, obj_id=1, points=points / size, labels=labels,
             normalize_coords=False)
     answers = []
-    for index, _, masks in predictor.propagate_in_video(state):
+    for index, _, masks in predictor.propagate_in_video(
+            state, max_frame_num_to_track=len(frames) - 1):
         outputs = state['output_dict_per_obj'][0]
         output = outputs['non_cond_frame_outputs' if index else 'cond_frame_outputs'][index]
         answers.append(Answer(masks[0, 0].float().cpu(), float(output['object_score_logits'])))
@@ -256,10 +259,6 @@ def check_parity(
         raise ParameterError('--frames must be 2 or more: the first frame looks at no memory')
     if image_size < 64 or image_size % 64:
         raise ParameterError(f'an image size of {image_size} is not a multiple of 64')
-    if 'official' in against and official_is_installed() and frames < META_MIN_FRAMES:
-        raise ParameterError(
-            f"Meta's predictor treats clips of fewer than {META_MIN_FRAMES} frames differently: "
-            f'use --frames {META_MIN_FRAMES} or more, or --against hf')
     target = resolve_device(device)
     rows: list[dict[str, Any]] = []
     for size in sizes:
@@ -375,7 +374,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--sizes', type=_names, default=('tiny',), metavar='A,B',
                        help=f"some of {','.join(SIZES)} (default: tiny)")
     group.add_argument('--frames', type=int, default=17,
-                       help='length of the stream (default: 17, which fills every memory)')
+                       help='length of the stream (default: 17, which fills every memory; '
+                            'fewer are quicker and show less)')
     group.add_argument('--against', type=_names, default=REFERENCES, metavar='A,B',
                        help='hf (transformers), official (Meta\'s sam2) or both (default)')
     group.add_argument('--image-size', type=int, default=1024, help='pixels (default: 1024)')
