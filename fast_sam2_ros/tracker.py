@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.memory import FrameMemory, MemoryBank
+from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
 from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
@@ -26,72 +27,6 @@ from fast_sam2_ros.pruning.routers import best_tokens, make_router
 from fast_sam2_ros.sam2.checkpoint import LoadedModel
 from fast_sam2_ros.sam2.parts import (
     BOX_CORNERS, check_frame, Decoded, Encoded, Sam2Parts, to_pixels)
-
-
-@dataclass(frozen=True, eq=False)
-class Prompt:
-    """
-    Where the target is on a frame: exactly one of `box`, `points` and `mask`.
-
-    `box` is (x0, y0, x1, y1) in pixels of the frame, and is clipped to it; `points` (n, 2) are x
-    and y in pixels, with `labels` (n,), 1 on the target and 0 beside it (all 1 if left out);
-    `mask` (H, W) is true on the target. Raises InputError where they are malformed.
-    """
-
-    box: tuple[float, float, float, float] | None = None
-    points: np.ndarray | None = None
-    labels: np.ndarray | None = None
-    mask: np.ndarray | None = None
-
-    def __post_init__(self) -> None:
-        """Check what can be checked without the frame."""
-        given = [self.box is not None, self.points is not None, self.mask is not None]
-        if sum(given) != 1:
-            raise InputError('a prompt is exactly one of a box, points and a mask')
-        if self.labels is not None and self.points is None:
-            raise InputError('labels belong to points, and there are none')
-        if self.box is not None:
-            self._check_box()
-        elif self.points is not None:
-            self._check_points()
-        elif np.ndim(self.mask) != 2 or not np.any(self.mask):
-            raise InputError('a mask prompt must be (height, width) with at least one true pixel')
-
-    def check_against(self, height: int, width: int) -> None:
-        """Raise InputError unless the prompt lies on a frame of `height` x `width` pixels."""
-        size = f'the {width} x {height} frame'
-        if self.box is not None:
-            x0, y0, x1, y1 = self.box
-            if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
-                raise InputError(f'the box {self.box} lies outside {size}')
-        elif self.points is not None:
-            points = np.asarray(self.points)
-            if (points < 0).any() or (points > (width, height)).any():
-                raise InputError(f'a point lies outside {size}: {points.tolist()}')
-        elif self.mask.shape != (height, width):
-            raise InputError(
-                f'the mask is {self.mask.shape[1]} x {self.mask.shape[0]} pixels, not like {size}')
-
-    def _check_box(self) -> None:
-        box = np.asarray(self.box, dtype=np.float64)
-        if box.shape != (4,) or not np.isfinite(box).all():
-            raise InputError(f'a box is four finite numbers (x0, y0, x1, y1), not {self.box}')
-        if box[0] >= box[2] or box[1] >= box[3]:
-            raise InputError(f'the box {self.box} is empty: x0 < x1 and y0 < y1 are needed')
-
-    def _check_points(self) -> None:
-        points = np.asarray(self.points, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != 2 or len(points) == 0:
-            raise InputError(f'points must be (n, 2) with n at least 1, not {points.shape}')
-        if not np.isfinite(points).all():
-            raise InputError(f'points must be finite, not {points.tolist()}')
-        if self.labels is None:
-            return
-        labels = np.asarray(self.labels)
-        if labels.shape != (len(points),) or not np.isin(labels, (0, 1)).all():
-            raise InputError('labels must be 0 (beside the target) or 1 (on it), one for a point')
-        if not labels.any():
-            raise InputError('at least one point must lie on the target (label 1)')
 
 
 @dataclass(frozen=True)
@@ -178,6 +113,7 @@ class Tracker:
         """
         self._parts = Sam2Parts(loaded.model)
         self._preprocess = loaded.preprocess
+        self._takes_points = loaded.takes_points
         self._router = make_router(router, self._parts.device)
         self._dense_conditioning = dense_conditioning
         self._keep_ratio = check_ratio('keep_ratio', keep_ratio)
@@ -379,6 +315,8 @@ class Tracker:
     def _decode_prompt(
         self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
     ) -> Decoded:
+        if prompt.rough or not (prompt.mask is not None or self._takes_points):
+            return self._mend(encoded, self._square_mask(prompt.as_mask(*frame_size)))
         if prompt.mask is not None:
             return self._parts.adopt_mask(encoded, self._square_mask(prompt.mask))
         if prompt.box is not None:
@@ -395,6 +333,27 @@ class Tracker:
         return self._parts.decode(
             self._parts.without_memory(encoded), encoded, embedding,
             point_count=len(points), prompted=True)
+
+    def _mend(self, encoded: Encoded, rough: Tensor) -> Decoded:
+        """
+        Answer a frame from the memory of nothing but a rough (S, S) mask of itself.
+
+        Places inside the mask that look like places outside of it are outvoted, so what is left
+        follows the target. The embedded model was trained to do so.
+        """
+        parts = self._parts
+        decoded = parts.adopt_mask(encoded, rough)
+        index = torch.arange(parts.token_count, device=parts.device)
+        memory = BankView(
+            features=parts.encode_memory(encoded, decoded, prompted=True),
+            index=index,
+            age_row=torch.full_like(index, parts.recent_frames),
+            pointers=decoded.pointer[None],
+            pointer_ages=index.new_ones(1),
+        )
+        conditioned = attend(parts, encoded, None, memory)
+        return parts.decode(
+            conditioned, encoded, parts.no_prompt, point_count=0, prompted=False)
 
     def _square_mask(self, mask: np.ndarray) -> Tensor:
         """Resize an (H, W) mask to the (S, S) input, as transformers' video processor does."""

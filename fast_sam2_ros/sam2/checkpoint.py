@@ -70,7 +70,8 @@ class LoadedModel:
 
     `model` is in evaluation mode, in float32, without gradients. `name` is the name that was
     resolved, `source` says where the weights came from (a path, or words), and `fallback` is
-    the reason why `auto` had to take the embedded model, else None.
+    the reason why `auto` had to take the embedded model, else None. A model that was not trained
+    on boxes and points (`takes_points` false) gets them as rough masks.
     """
 
     model: Sam2VideoModel
@@ -78,6 +79,7 @@ class LoadedModel:
     name: str
     source: str
     fallback: str | None = None
+    takes_points: bool = True
 
 
 def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED) -> LoadedModel:
@@ -219,7 +221,7 @@ def _load_embedded() -> LoadedModel:
     from fast_sam2_ros.sam2 import embedded
 
     return LoadedModel(embedded.load_embedded(), embedded.PREPROCESS, EMBEDDED,
-                       'shipped with fast_sam2_ros')
+                       'shipped with fast_sam2_ros', takes_points=False)
 
 
 def _load_random(name: str) -> LoadedModel:
