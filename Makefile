@@ -9,6 +9,8 @@
 
 SHELL := /bin/bash
 ENV := source tools/env.sh
+# The environment is made anew when another distribution is sourced, or none any more.
+READY := .venv/ready-$(or $(ROS_DISTRO),wheels)
 SOURCES := $(shell find fast_sam2_ros msg launch config tools -type f -not -name '*.pyc')
 
 .PHONY: run test build lint clean
@@ -21,13 +23,13 @@ test: build lint
 
 build: install/ready
 
-.venv/ready: $(wildcard requirements/*.txt) tools/setup.sh tools/mend_wheels.py
+$(READY): $(wildcard requirements/*.txt) tools/setup.sh tools/mend_wheels.py
 	tools/setup.sh
 
-install/ready: .venv/ready package.xml CMakeLists.txt $(SOURCES)
+install/ready: $(READY) package.xml CMakeLists.txt $(SOURCES)
 	tools/build.sh
 
-lint: .venv/ready
+lint: $(READY)
 	.venv/bin/python -m flake8 fast_sam2_ros test launch tools setup.py
 
 clean:
