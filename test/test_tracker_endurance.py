@@ -27,7 +27,6 @@ def live_tensors() -> int:
     return sum(1 for thing in gc.get_objects() if type(thing) is torch.Tensor)
 
 
-@pytest.mark.slow
 def test_ten_thousand_frames_take_no_more_memory_than_two_hundred():
     tracker = Tracker(LoadedModel(random_model('micro'), Preprocess(64), 'random:micro', 'random'))
     frames = np.random.default_rng(0).integers(0, 256, (16, 64, 64, 3), dtype=np.uint8)
