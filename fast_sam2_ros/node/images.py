@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
 from PIL import Image as PillowImage
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -68,6 +69,11 @@ def from_rgb(pixels: np.ndarray, header: Header) -> Image:
 def from_mono(pixels: np.ndarray, header: Header) -> Image:
     """Return (H, W) uint8 as a mono8 message under the given header."""
     return _pack(pixels, 'mono8', header)
+
+
+def seconds(stamp: Time) -> float:
+    """Return a stamp in seconds; unlike rclpy's Time it takes any, also a negative one."""
+    return stamp.sec + 1e-9 * stamp.nanosec
 
 
 def _unpack(message: Image) -> np.ndarray:

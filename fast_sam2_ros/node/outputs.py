@@ -10,7 +10,6 @@ import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -47,8 +46,8 @@ class Outputs:
         if self._overlay.get_subscription_count() > 0:
             picture = _picture(frame, report, settings.overlay_tokens)
             self._overlay.publish(images.from_rgb(picture, header))
-        age = self._node.get_clock().now() - Time.from_msg(header.stamp)
-        status = _status(header, report, counts, age.nanoseconds * 1e-9)
+        now = 1e-9 * self._node.get_clock().now().nanoseconds
+        status = _status(header, report, counts, now - images.seconds(header.stamp))
         self._status.publish(status)
         return status
 

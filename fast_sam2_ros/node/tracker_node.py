@@ -24,7 +24,6 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
@@ -59,7 +58,7 @@ def open_session(settings: Settings) -> Session:
 
 
 class TrackerNode(LifecycleNode):
-    """The node `tracker`; DESIGN of topics and services in the README."""
+    """The node `tracker`; the README lists its topics, services and parameters."""
 
     def __init__(self, *, session_factory: Callable[[Settings], Session] = open_session,
                  name: str = 'tracker', **node_arguments: object) -> None:
@@ -303,8 +302,9 @@ class TrackerNode(LifecycleNode):
             raise
 
     def _seconds(self, message: ImageMessage) -> float:
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
-        return 1e-9 * (stamp or self.get_clock().now().nanoseconds)
+        # An image without a stamp was taken now, or the session's clock would stand still.
+        return (images.seconds(message.header.stamp)
+                or 1e-9 * self.get_clock().now().nanoseconds)
 
     def _on_frame_error(self, error: Exception) -> None:
         if not self.context.ok():

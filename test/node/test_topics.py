@@ -130,6 +130,14 @@ def test_an_unreadable_image_is_counted_and_the_next_good_one_is_tracked(bench):
     assert "'unheard_of' is not read" in process.log or 'step is 3' in process.log
 
 
+def test_a_stamp_that_makes_no_sense_is_passed_through(bench):
+    bench.start_active()
+    bench.ask('red')
+    bench.send(seconds=-5)
+    bench.wait(lambda: bench.masks[-1].header.stamp.sec == -5, 5, 'the mask of that image')
+    assert bench.pixels(bench.masks[-1]).any()
+
+
 def test_no_backlog_at_60_hz_into_a_slow_model(bench):
     bench.start_active('-p', 'image_qos:=reliable', FAKE_STEP_SECONDS='0.1')
     bench.ask('red')
