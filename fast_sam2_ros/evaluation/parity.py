@@ -1,7 +1,7 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Does the tracker return what the reference implementations return on the same weights?
+Check that the tracker returns what the reference implementations return on the same weights.
 
 With a keep ratio of 1.0 its mask logits must equal, within `TOLERANCE`, those of transformers'
 `Sam2VideoModel` with its own inference session ('hf') and those of Meta's `sam2` video predictor
@@ -377,7 +377,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='length of the stream (default: 17, which fills every memory; '
                             'fewer are quicker and show less)')
     group.add_argument('--against', type=_names, default=REFERENCES, metavar='A,B',
-                       help='hf (transformers), official (Meta\'s sam2) or both (default)')
+                       help="hf (transformers), official (Meta's sam2) or both (default)")
     group.add_argument('--image-size', type=int, default=1024, help='pixels (default: 1024)')
     group.add_argument('--prompts', type=_names, default=('box',), metavar='A,B',
                        help=f"some of {','.join(PROMPTS)} (default: box)")
@@ -399,11 +399,11 @@ def as_table(result: dict[str, Any]) -> str:
         head = f"{row['model']:<10} {row['reference']:<10} {row['prompt']:<6} " \
                f"{row['image_size']:>6} "
         if row['passed'] is None:
-            lines.append(f"{head}{'':>6} {'':>11} {'':>11} {'':>11}  not compared: {row['skipped']}")
+            lines.append(f"{head}{'':>44}not compared: {row['skipped']}")
             continue
         verdict = 'passed' if row['passed'] else 'FAILED'
         if row['visible'] < row['frames']:
-            verdict += f" (the target is in view in {row['visible']} frames only)"
+            verdict += f" (target in view in {row['visible']} frames only)"
         lines.append(f"{head}{row['frames']:>6} {row['largest_logit']:>11.2f} "
                      f"{row['max_abs_diff']:>11.2e} {row['control_diff']:>11.2e}  {verdict}")
     verdict = 'passed' if result['passed'] else 'FAILED'

@@ -14,10 +14,11 @@ import torch
 
 from fast_sam2_ros.evaluation import parity
 from fast_sam2_ros.sam2.checkpoint import AUTO, find_in_cache, load_model, LoadedModel
+from fast_sam2_ros.sam2.meta import SIZES
 from fast_sam2_ros.tracker import Tracker
 
 KEEP_RATIOS = (1.0, 0.5, 0.3, 0.1)
-HUB_IDS = tuple(f'facebook/sam2.1-hiera-{size}' for size in ('tiny', 'small', 'base-plus', 'large'))
+HUB_IDS = tuple(f'facebook/sam2.1-hiera-{size}' for size in SIZES)
 
 
 def describe_model(loaded: LoadedModel) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from dataclasses import replace
 import json
 from typing import Any
 
+import pytest
+import torch
+
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation import parity
 from fast_sam2_ros.sam2 import info
-import pytest
-import torch
 
 IMAGE_SIZE = 64
 

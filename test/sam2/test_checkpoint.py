@@ -11,14 +11,15 @@ import socket
 import sys
 from types import ModuleType
 
-from fast_sam2_ros.errors import CheckpointError, ParameterError
-from fast_sam2_ros.sam2.checkpoint import (
-    find_in_cache, load_model, Preprocess, resolve_device, split_hub_id)
-from fast_sam2_ros.sam2.meta import HieraSize, video_config
 import huggingface_hub.constants
 import pytest
 from safetensors.torch import load_file, save_file
 import torch
+
+from fast_sam2_ros.errors import CheckpointError, ParameterError
+from fast_sam2_ros.sam2.checkpoint import (
+    find_in_cache, load_model, Preprocess, resolve_device, split_hub_id)
+from fast_sam2_ros.sam2.meta import HieraSize, video_config
 
 HUB_ID = 'someone/sam2-small'
 COMMIT = 'c' * 40
@@ -251,7 +252,7 @@ def test_auto_takes_the_preferred_checkpoint_where_it_is(
 
 def test_auto_falls_back_to_the_embedded_model_and_says_why(
         cache: Path, fake_embedded: Preprocess) -> None:
-    """Without the preferred checkpoint the embedded model works, with the command in the reason."""
+    """Without the preferred checkpoint the embedded model works, and says what to fetch."""
     loaded = load_model('auto', preferred=HUB_ID)
     assert (loaded.name, loaded.preprocess) == ('embedded', fake_embedded)
     assert f'fast-sam2 fetch {HUB_ID}' in loaded.fallback

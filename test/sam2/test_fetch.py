@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 import hashlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import json
+import os
 from pathlib import Path
+import subprocess
+import sys
 import threading
+
+import huggingface_hub.constants
+import pytest
+import torch
 
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2 import fetch as fetching
 from fast_sam2_ros.sam2.checkpoint import find_in_cache
-import huggingface_hub.constants
-import pytest
-import torch
 
 HUB_ID = 'someone/sam2-small'
 FIRST_COMMIT = '1' * 40
@@ -245,3 +249,22 @@ def test_command_prints_where_the_checkpoint_is(
     assert printed['commit'] == FIRST_COMMIT
     assert Path(printed['path']) == find_in_cache(HUB_ID, 'v1', cache_dir=tmp_path)
     assert printed['bytes'] == sum(len(hub.files[name]) for name in printed['files'])
+
+
+def test_command_in_its_own_process(hub: FakeHub, tmp_path: Path) -> None:
+    """With HF_ENDPOINT set: a cut download ends in one line and status 2, a whole one in 0."""
+    def run() -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, '-m', 'fast_sam2_ros.cli', 'fetch', HUB_ID],
+            env={**os.environ, 'HF_ENDPOINT': hub.endpoint, 'HF_HOME': str(tmp_path)},
+            cwd=Path(fetching.__file__).parents[2], capture_output=True, text=True, timeout=300)
+
+    hub.cut.add('model.safetensors')
+    failed = run()
+    assert failed.returncode == 2
+    message = failed.stderr.strip().splitlines()[-1]
+    assert message.startswith('fast-sam2 fetch: ') and 'nothing of it was kept' in message
+    assert leftovers(tmp_path / 'hub') == []
+    hub.cut.clear()
+    assert run().returncode == 0
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path / 'hub') is not None

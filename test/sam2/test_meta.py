@@ -7,15 +7,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+import torch
+from torch import nn, Tensor
+
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation import parity
 from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, Preprocess
 from fast_sam2_ros.sam2.meta import (
     convert, detect_size, HieraSize, load_meta, read_state_dict, rename_weights, SIZES,
     video_config)
-import pytest
-import torch
-from torch import nn, Tensor
 
 SMALL = HieraSize(16, 1, (1, 2, 2, 1), (4,), (8, 4, 4, 2), 7)
 IMAGE_SIZE = 128
@@ -155,7 +156,8 @@ def test_every_size_of_meta_is_detected_and_fits(
 def test_missing_and_unknown_weights_are_named(pair: tuple[nn.Module, LoadedModel]) -> None:
     """No weight is made up, and none is passed over."""
     state = dict(pair[0].state_dict())
-    lacking = {name: value for name, value in state.items() if name != 'memory_attention.norm.bias'}
+    lacking = dict(state)
+    del lacking['memory_attention.norm.bias']
     with pytest.raises(CheckpointError, match='are missing .memory_attention.layer_norm.bias'):
         convert(lacking, small_config())
     with pytest.raises(CheckpointError, match='are not known .head.weight'):
