@@ -20,6 +20,7 @@ from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
 from fast_sam2_ros.pruning.attention import POSITION_SCALE
 
 PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
+TRUTH_SHARE = 0.3  # of the boxes and clicks are remembered by the true mask all the same
 FIRST_FRAME_WEIGHT = 2.0  # in the loss: no other frame trains prompts
 
 
@@ -110,7 +111,7 @@ class ClipModel:
         output, mended_pointer = self._decode(attended, features.fine)
         if prompt == 'mask':
             return output, pointer, mask
-        truth = torch.rand(len(mask), 1, 1, generator=generator) < 0.3
+        truth = torch.rand(len(mask), 1, 1, generator=generator) < TRUTH_SHARE
         mended = (self._full_size(output.logits) > 0).to(mask.dtype)
         return output, mended_pointer, torch.where(truth, mask, mended)
 

@@ -48,6 +48,7 @@ HELD_OUT = 6  # every sixth photograph is for validation only
 PEAK_RATE = 5e-4
 LAST_RATE = 1e-5
 WARM_UP_STEPS = 100
+VALIDATION_CLIPS, VALIDATION_FRAMES = 12, 10
 AVERAGING = 0.998  # of the weights that are shipped, per step
 
 
@@ -315,7 +316,7 @@ class Trainer:
         tqdm.write(json.dumps(line))
 
     @torch.no_grad()
-    def _validate(self, model: Sam2VideoModel, clips: int = 12, frames: int = 10) -> dict[str, float]:
+    def _validate(self, model: Sam2VideoModel) -> dict[str, float]:
         """Return the mean J on held-out photographs: tracked, on the prompted frame, by repeating."""
         rng = np.random.default_rng(7)
         cutouts = [cutout for photo in self.held_out for cutout in cut_out(photo)]
@@ -323,8 +324,8 @@ class Trainer:
         network, clip_model = model.vision_encoder.backbone.network, ClipModel(model)
         totals = dict.fromkeys(
             ('val_J_mask', 'val_J_box', 'val_J_prompt', 'val_J_first_mask'), 0.0)
-        for _ in range(clips):
-            maps, masks, targets = encode(network, [renderer.clip(frames)])
+        for _ in range(VALIDATION_CLIPS):
+            maps, masks, targets = encode(network, [renderer.clip(VALIDATION_FRAMES)])
             maps, masks = [[m.float() for m in level] for level in maps], masks.float()
             for prompt in ('mask', 'box'):
                 outputs = clip_model(
@@ -336,7 +337,7 @@ class Trainer:
             union = ((masks[1:] > 0) | still).sum((2, 3)).clamp(min=1)
             repeat = ((masks[1:] > 0) & still).sum((2, 3)) / union
             totals['val_J_first_mask'] += ((repeat * shown).sum() / shown.sum()).item()
-        return {name: total / clips for name, total in totals.items()}
+        return {name: total / VALIDATION_CLIPS for name, total in totals.items()}
 
 
 def _cumulative(shares):

@@ -1,0 +1,61 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded model: its backbone, its weights, and what it does with a real photograph."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from safetensors.torch import save_file
+import skimage
+import torch
+
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.sam2 import embedded
+from fast_sam2_ros.sam2.checkpoint import load_model
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, normalise
+from fast_sam2_ros.tracker import Prompt, Tracker
+
+PHOTOS = Path(skimage.__file__).parent / 'data'
+CATS = {281, 282, 283, 284, 285}  # of ImageNet: tabby to Egyptian
+MOTORCYCLES = {670, 665}  # motor scooter, moped
+
+
+def _photo(name: str, size: tuple[int, int]) -> np.ndarray:
+    image = cv2.imread(str(PHOTOS / name), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(cv2.resize(image, size), cv2.COLOR_BGR2RGB)
+
+
+@pytest.mark.parametrize('name, classes', [
+    ('chelsea.png', CATS), ('motorcycle_left.png', MOTORCYCLES)])
+@torch.no_grad()
+def test_the_backbone_knows_what_imagenet_taught_it(name, classes):
+    network = EfficientNetLite0.pretrained()
+    pixels = torch.from_numpy(_photo(name, (320, 320))).permute(2, 0, 1)[None]
+    maps = network(normalise(pixels))
+    assert [tuple(level.shape[1:]) for level in maps] == [
+        (24, 80, 80), (40, 40, 40), (112, 20, 20), (320, 10, 10)]
+    pooled = network.classifier(network.embed(maps[-1]).mean((2, 3)))
+    assert set(pooled[0].topk(3).indices.tolist()) & classes
+    # the mean of the cells' logits is the logit of the mean
+    assert torch.allclose(network.classify(maps[-1]).mean((2, 3)), pooled, atol=1e-4)
+
+
+def test_weights_of_another_architecture_are_named(tmp_path: Path):
+    save_file({'something.else': torch.zeros(1)}, tmp_path / 'x.safetensors')
+    with pytest.raises(CheckpointError, match='do not fit'):
+        embedded.load_embedded(tmp_path / 'x.safetensors')
+    with pytest.raises(CheckpointError, match='train embedded'):
+        embedded.load_embedded(tmp_path / 'missing.safetensors')
+
+
+def test_a_box_becomes_a_mask_that_follows_the_target():
+    tracker = Tracker(load_model('embedded'), keep_ratio=0.5)
+    image = _photo('coffee.png', (640, 480))
+    # cup and saucer on the table, by eye
+    result = tracker.segment(image, Prompt(box=(165.0, 85.0, 505.0, 425.0)))
+    mask = result.mask(480, 640)
+    assert result.score > 0
+    assert mask[150:350, 220:420].mean() > 0.8
+    assert mask[:40].mean() < 0.05 and mask[:, :60].mean() < 0.05
