@@ -61,7 +61,7 @@ def test_a_mask_is_taken_over_on_the_first_frame_of_a_folder(tmp_path, capsys):
 
 @pytest.mark.parametrize('words, reason', [
     (['gone.mp4', '--text', 'dog'], 'gone.mp4 does not exist'),
-    (['CLIP', '--box', '10,10,300,30', '--model', 'random:micro'], 'reaches beyond'),
+    (['CLIP', '--box', '200,10,300,30', '--model', 'random:micro'], 'lies outside'),
     (['CLIP', '--mask', 'gone.png', '--model', 'random:micro'], 'gone.png is not an image'),
     (['CLIP', '--box', '1,1,9,9', '--model', 'no/such-model'], 'fast-sam2 fetch no/such-model'),
     (['CLIP', '--box', '1,1,9,9', '--router', 'best', '--model', 'random:micro'], 'best'),
