@@ -113,7 +113,7 @@ class Tracker:
         """
         self._parts = Sam2Parts(loaded.model)
         self._preprocess = loaded.preprocess
-        self._takes_points = loaded.takes_points
+        self.takes_points = loaded.takes_points  # else boxes and points become rough masks
         self._router = make_router(router, self._parts.device)
         self._dense_conditioning = dense_conditioning
         self._keep_ratio = check_ratio('keep_ratio', keep_ratio)
@@ -315,7 +315,7 @@ class Tracker:
     def _decode_prompt(
         self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
     ) -> Decoded:
-        if prompt.rough or not (prompt.mask is not None or self._takes_points):
+        if prompt.rough or not (prompt.mask is not None or self.takes_points):
             return self._mend(encoded, self._square_mask(prompt.as_mask(*frame_size)))
         if prompt.mask is not None:
             return self._parts.adopt_mask(encoded, self._square_mask(prompt.mask))

@@ -67,7 +67,7 @@ class _Passer:
 
 PICTURES = (
     _Picture('cat', (400, 550), 1.30),
-    _Picture('cup', (1125, 550), 1.0),
+    _Picture('cup and saucer', (1125, 550), 1.0),
     _Picture('motorcycle', (1850, 550), 0.85),
 )
 PASSERS = (
@@ -83,7 +83,7 @@ PATH = (
     (8.0, 1100, 550, 620), (10.0, 1150, 535, 500), (12.0, 1105, 570, 780), (13.6, 1140, 550, 560),
     (15.4, 1830, 550, 640), (18.0, 1880, 555, 520),
 )
-SCRIPT = ((0.0, 'cat', True), (8.2, 'cup', True), (15.6, 'elephant', False))
+SCRIPT = ((0.0, 'cat', True), (8.2, 'cup and saucer', True), (15.6, 'elephant', False))
 DURATION = 18.0  # seconds
 
 

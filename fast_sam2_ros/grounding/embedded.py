@@ -28,6 +28,7 @@ MAX_CANDIDATES = 4
 CANDIDATE_SHARE = 0.2  # of the highest peak: a rival is at least this high
 COLOUR_SHARE = 0.12  # of a target's pixels: from here on it may be called by that colour
 LEAST_AGREEMENT = 0.5  # IoU of the decoder's mask and the map's, below which the map's is taken
+MENDING_ROUNDS = 2
 OUTSIDE_RELEVANCE = 0.3  # of the activation, outside the mask
 INSIDE_RELEVANCE = 0.6  # inside the mask where nothing is activated
 
@@ -121,19 +122,34 @@ class EmbeddedGrounder:
         own = Prompt(mask=candidate.mask)
         if self._tracker is None:
             return own, candidate.mask
-        height, width = image.shape[:2]
+        if not self._tracker.takes_points:
+            mask = self._mended(image, candidate.mask)
+            return Prompt(mask=mask), mask
         best, best_mask, best_agreement = own, candidate.mask, LEAST_AGREEMENT
         prompts = (
             Prompt(box=bounding_box(candidate.mask)),
             Prompt(points=np.array([candidate.point])),
         )
         for prompt in prompts:
-            result = self._tracker.segment(image, prompt)
-            mask = result.mask(height, width) > 0
+            mask = self._segment(image, prompt)
             agreement = _overlap(mask, candidate.mask)
-            if result.score > 0 and agreement > best_agreement:
+            if agreement > best_agreement:
                 best, best_mask, best_agreement = prompt, mask, agreement
         return best, best_mask
+
+    def _mended(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Let the tracker mend a mask, as long as the answer is still about the same place."""
+        for _ in range(MENDING_ROUNDS):
+            mended = self._segment(image, Prompt(mask=mask, rough=True))
+            if _overlap(mended, mask) < LEAST_AGREEMENT:
+                break
+            mask = mended
+        return mask
+
+    def _segment(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """Return the tracker's mask, (H, W) bool, empty where it sees no target."""
+        result = self._tracker.segment(image, prompt)
+        return (result.mask(*image.shape[:2]) > 0) & (result.score > 0)
 
 
 def _candidates(image: np.ndarray, refiner: Refiner, peaks: np.ndarray):

@@ -81,7 +81,7 @@ def test_track_json_has_the_iou_with_the_truth_of_each_frame(demo):
     scene = Scene(rate=2)
     left = np.zeros((480, 640), bool)
     left[:, :320] = True
-    for index, label in ((0, 'cat'), (20, 'cup')):
+    for index, label in ((0, 'cat'), (20, 'cup and saucer')):
         truth = scene.frame(index)[1][label].astype(bool)
         expected = (truth & left).sum() / (truth | left).sum()
         assert frames[index]['iou'] == pytest.approx(expected)

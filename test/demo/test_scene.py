@@ -48,15 +48,15 @@ def test_the_truth_lies_on_the_picture_also_from_an_angle(scene):
     index = 95
     _, truth = scene.frame(index)
     back = np.linalg.inv(scene._homography(scene.stamp(index)))
-    seen = cv2.warpPerspective(truth['cup'], back, (2250, 1100), flags=cv2.INTER_NEAREST)
-    drawn = fill(_on_wall(picture, cut_out('cup')[1]), 1100, 2250)
+    seen = cv2.warpPerspective(truth['cup and saucer'], back, (2250, 1100), flags=cv2.INTER_NEAREST)
+    drawn = fill(_on_wall(picture, cut_out('cup and saucer')[1]), 1100, 2250)
     assert np.count_nonzero(seen & drawn) > 0.95 * np.count_nonzero(seen)
 
 
 def test_the_truth_is_where_the_photograph_shows_it(scene):
     """The white rim of the cup is brighter than the wood around it, in the frame as well."""
     image, truth = scene.frame(95)
-    cup = truth['cup']
+    cup = truth['cup and saucer']
     ring = cv2.dilate(cup, np.ones((25, 25), np.uint8)) & (1 - cup)
     upper = np.arange(480)[:, None] < np.nonzero(cup)[0].mean()
     green = image[..., 1].astype(float)
