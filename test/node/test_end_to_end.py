@@ -36,10 +36,11 @@ def test_targets_are_named_found_followed_and_not_found(bench):
         return overlaps
 
     for goal in (cat, cup):
-        overlaps = follow(goal, 10)
+        overlaps = follow(goal, 5)
         status = bench.statuses[-1]
         assert status.state == TrackerStatus.TRACKING and status.target_text == goal.text
-        assert np.mean(overlaps) > 0.6, overlaps
+        # Of the path, not of the model's quality, which `fast-sam2 demo` and `evaluate` measure.
+        assert np.mean(overlaps) > 0.4, overlaps
         assert 0.4 < status.tokens_retained / status.tokens_total < 0.6
         stages = (status.latency.encode, status.latency.route, status.latency.attend,
                   status.latency.decode, status.latency.remember)
