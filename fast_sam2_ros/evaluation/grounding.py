@@ -37,7 +37,7 @@ ABSENT = (
 ).split('|')
 LEAST_AREA = 0.02  # of a photograph: a smaller thing is neither expected nor forbidden
 SCENE_STEP = 0.6  # seconds between the frames of the demo's scene that are looked at
-SCENE_TEXTS = {'cat': 'cat', 'cup': 'coffee cup', 'motorcycle': 'motorcycle'}
+SCENE_TEXTS = {'cat': 'cat', 'cup and saucer': 'cup', 'motorcycle': 'motorcycle'}
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,34 +57,24 @@ class Scores:
     def __init__(self, classifier: nn.Linear, words: WordHead, embeddings: list[Tensor]) -> None:
         """Score embeddings, (1280, h, w) for each scale, on the device of the weights."""
         self._words = words
-        self._classes = [_linear(level, classifier.weight, classifier.bias) for level in embeddings]
-        self._learned = [_linear(level, words.weight, words.bias) for level in embeddings]
+        classes = [_linear(level, classifier.weight, classifier.bias) for level in embeddings]
+        learned = [_linear(level, words.weight, words.bias)
+                   for level in embeddings if words.names]
+        self._classes = [_windowed(level, w).softmax(0) for level in classes for w in WINDOWS]
+        self._learned = [_windowed(level, w).sigmoid() for level in learned for w in WINDOWS]
 
     def class_maps(self, classes: tuple[int, ...]) -> list[Tensor]:
         """Return the probability of any of the classes, for every scale and window: (h, w) each."""
-        return [
-            _windowed(level, window).softmax(0)[list(classes)].sum(0)
-            for level in self._classes
-            for window in WINDOWS
-        ]
+        return [level[list(classes)].sum(0) for level in self._classes]
 
     def learned_maps(self, word: str) -> list[Tensor]:
         """Return the probability of a trained word, for every scale and window: (h, w) each."""
         index = self._words.names.index(word)
-        return [
-            _windowed(level[index : index + 1], window)[0].sigmoid()
-            for level in self._learned
-            for window in WINDOWS
-        ]
+        return [level[index] for level in self._learned]
 
     def class_peaks(self) -> Tensor:
         """Return the mean over scales and windows of every class's highest probability: (1000,)."""
-        peaks = [
-            _windowed(level, window).softmax(0).flatten(1).amax(1)
-            for level in self._classes
-            for window in WINDOWS
-        ]
-        return torch.stack(peaks).mean(0).cpu()
+        return torch.stack([level.flatten(1).amax(1) for level in self._classes]).mean(0).cpu()
 
     def respond(self, meaning: Meaning, grid: tuple[int, int]) -> Response:
         """Return how the image answers to an understood word, with maps of size `grid`."""
@@ -150,7 +140,8 @@ def resized(image: np.ndarray, scale: int) -> np.ndarray:
 
 def _linear(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Apply (n, c) weights and (n,) biases to every cell of (c, h, w): (n, h, w)."""
-    return functional.conv2d(features[None], weight[:, :, None, None], bias)[0]
+    scores = weight @ features.flatten(1) + bias[:, None]
+    return scores.unflatten(1, features.shape[1:])
 
 
 def _windowed(logits: Tensor, window: int) -> Tensor:

@@ -35,6 +35,7 @@ ARTICLES = frozenset(
 # "a pair of shoes", "the front of the car": the thing follows.
 MEASURES = frozenset('pair group herd flock bunch couple kind piece image picture photo'.split())
 COMMANDS = frozenset('find track follow segment show watch look search locate to for at me'.split())
+FILLERS = ARTICLES | MEASURES | COMMANDS | {'of'}
 # What ends the part of the sentence that names the target.
 BREAKS = frozenset(
     'on in at of with without under next near behind beside besides over above below by from into '
@@ -46,7 +47,7 @@ BREAKS = frozenset(
     'lie ride go come turn sleep wearing holding parked seen made full'.split()
 )
 IRREGULAR = {
-    'men': 'man', 'women': 'woman', 'children': 'child', 'mice': 'mouse', 'geese': 'goose',
+    'people': 'person', 'men': 'man', 'women': 'woman', 'children': 'child', 'mice': 'mouse', 'geese': 'goose',
     'knives': 'knife', 'wolves': 'wolf', 'calves': 'calf', 'loaves': 'loaf', 'shelves': 'shelf',
     'oxen': 'ox', 'scarves': 'scarf', 'leaves': 'leaf', 'hooves': 'hoof', 'feet': 'foot',
 }
@@ -127,12 +128,11 @@ class Vocabulary:
         position = 0
         while position < len(tokens):
             token = tokens[position]
-            if not unknown and token in ARTICLES | MEASURES | COMMANDS | {'of'}:
-                length = self._match(tokens, position)
-                if length < 2:
-                    position += 1
-                    continue
             length = self._match(tokens, position)
+            last = position + 1 == len(tokens)
+            if not unknown and token in FILLERS and length < 2 and not (last and length):
+                position += 1
+                continue
             if length:
                 end = position + length
                 if end == len(tokens) or self._ends(tokens, end):
@@ -272,6 +272,6 @@ def _families(names: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     families: dict[str, set[int]] = {}
     for name, classes in names.items():
         *first, last = name.split()
-        if first and len(last) > 2:
+        if first and len(last) > 2 and last not in FILLERS | BREAKS:
             families.setdefault(last, set()).update(classes)
     return {word: tuple(sorted(classes)) for word, classes in families.items()}

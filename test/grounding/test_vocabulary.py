@@ -105,7 +105,7 @@ def test_what_follows_the_name_makes_it_another_thing(vocabulary):
 
 
 @pytest.mark.parametrize('text, hint', [
-    ('flamigno', 'flamingo'), ('motorcicle', 'motorcycle'), ('a coffe mug', 'coffee mug')])
+    ('flamigno', 'flamingo'), ('motorcicle', 'motorcycle'), ('an umbrela', 'umbrella')])
 def test_unknown_words_are_answered_with_near_ones(vocabulary, text, hint):
     answer = vocabulary.understand(text)
     assert isinstance(answer, NotFound) and not answer
