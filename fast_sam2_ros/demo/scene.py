@@ -145,7 +145,8 @@ class Scene:
         if not 1.0 <= rate <= 240.0:
             raise ParameterError(f'rate is {rate:g} frames a second; it must be 1 to 240')
         if min(size) < 64:
-            raise ParameterError(f'a frame of {size[0]} x {size[1]} is too small: 64 x 64 at least')
+            raise ParameterError(
+                f'a frame of {size[0]} x {size[1]} is too small: 64 x 64 at least')
         self.rate, self.size, self.seed = float(rate), (int(size[0]), int(size[1])), int(seed)
         self._wall = _paint_wall()
         self._outlines = {p.label: _on_wall(p, cut_out(p.label)[1]) for p in PICTURES}

@@ -95,9 +95,8 @@ class EfficientNetLite0(nn.Module):
         blocks, channels = [], STEM_CHANNELS
         for kernel, stride, expansion, out, repeats in STAGES:
             for repeat in range(repeats):
-                blocks.append(
-                    InvertedResidual(channels, out, kernel, stride if repeat == 0 else 1, expansion)
-                )
+                step = stride if repeat == 0 else 1
+                blocks.append(InvertedResidual(channels, out, kernel, step, expansion))
                 channels = out
         self.blocks = nn.ModuleList(blocks)
         self.head = ConvSame(channels, EMBED_CHANNELS, 1)
@@ -166,5 +165,6 @@ def _folded(source: dict[str, Tensor]) -> dict[str, Tensor]:
         for (name, conv), norm in zip(parts, norms):
             fold(f'blocks.{index}.{name}', f'{block}.{conv}', f'{block}.{norm}')
     fold('head', '_conv_head', '_bn1')
-    folded['classifier.weight'], folded['classifier.bias'] = source['_fc.weight'], source['_fc.bias']
+    folded['classifier.weight'] = source['_fc.weight']
+    folded['classifier.bias'] = source['_fc.bias']
     return folded

@@ -69,7 +69,7 @@ class ClipModel:
         features = self._features(maps[0], clip_of_target)
         output, pointer, memory_mask = self._prompted(features, masks[0], prompt, generator)
         outputs = [output]
-        first = self._remember(features, memory_mask, pointer, output.score.new_full(output.score.shape, 10.0))
+        first = self._remember(features, memory_mask, pointer, torch.ones_like(output.score))
         recent: list[_Memory] = []
         pruned = torch.rand((), generator=generator) < PRUNED_SHARE
         for t in range(1, len(maps)):
@@ -155,7 +155,7 @@ class ClipModel:
     def _remember(self, features, mask, pointer, score) -> _Memory:
         model, config = self.model, self.model.config
         appears = (score.detach() > 0).to(mask.dtype)[:, None, None]
-        mask = mask * appears  # an absent target is remembered by an empty mask, as NO_OBJ_SCORE does
+        mask = mask * appears  # an absent target is remembered by an empty mask
         mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
         memory, position = model.memory_encoder(features.tokens, mask[:, None])
         memory = memory + (1 - appears[..., None]) * (
@@ -194,7 +194,8 @@ def _rough_mask(mask: Tensor, prompt: str, generator: torch.Generator) -> Tensor
     """
     Return what a box or a click tells of (B, S, S) masks: the box filled, or a disc.
 
-    The box is jittered by some per cent of its size and filled whole or by its ellipse; the disc's radius is a share of the frame.
+    The box is jittered by some per cent of its size and filled whole or by its ellipse; the
+    disc's radius is a share of the frame.
     """
     size = mask.shape[-1]
     steps = torch.arange(size, dtype=torch.float32)

@@ -134,8 +134,10 @@ class ClipRenderer:
         squeeze = rng.uniform(0.55, 1.1)
         speed = rng.choice([0.2, 1.0, 2.0], p=[0.35, 0.45, 0.2])
         camera = _background_path(rng, photo.image.shape[:2], size, times, squeeze, 0.6 * speed)
-        sprites = [self._sprite() for _ in range(rng.choice([0, 1, 2, 3, 4], p=[.1, .3, .3, .2, .1]))]
-        paths = [_sprite_path(rng, s.image.shape[:2], size, times, squeeze, speed) for s in sprites]
+        count = rng.choice(5, p=[0.1, 0.3, 0.3, 0.2, 0.1])
+        sprites = [self._sprite() for _ in range(count)]
+        paths = [
+            _sprite_path(rng, s.image.shape[:2], size, times, squeeze, speed) for s in sprites]
         wobbles = [_Wobble.random(rng, s.image.shape[:2]) for s in sprites]
         targets = [mask for mask in photo.masks if mask.sum() > 400]
         rng.shuffle(targets)
@@ -151,7 +153,8 @@ class ClipRenderer:
                 pixels, alpha = wobble.bend(sprite, times[t])
                 alpha = _warp(alpha * np.float32(1), path[t], size)
                 pixels = _warp(pixels, path[t], size, cv2.BORDER_REPLICATE)
-                image = (image + alpha[..., None] * (pixels.astype(np.float32) - image)).astype(np.uint8)
+                blended = image + alpha[..., None] * (pixels.astype(np.float32) - image)
+                image = blended.astype(np.uint8)
                 masks[t, :n] &= alpha[None] < 0.5
                 masks[t, n] = alpha >= 0.5
             images[t] = image
@@ -211,7 +214,8 @@ class _Wobble:
     @classmethod
     def random(cls, rng: np.random.Generator, shape: tuple[int, int]) -> _Wobble:
         amplitude = rng.choice([0.0, 0.03, 0.07]) * min(shape)
-        return cls(amplitude, rng.uniform(0.5, 2.0, 2), rng.uniform(0, 6.28), rng.uniform(0.1, 0.7))
+        waves, phase = rng.uniform(0.5, 2.0, 2), rng.uniform(0, 2 * np.pi)
+        return cls(amplitude, waves, phase, rng.uniform(0.1, 0.7))
 
     def bend(self, cutout: Cutout, time: float) -> tuple[np.ndarray, np.ndarray]:
         if self.amplitude == 0:

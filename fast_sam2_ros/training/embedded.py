@@ -145,7 +145,8 @@ def initialise(model: Sam2VideoModel, photos: list[Photo], rng: np.random.Genera
         memory.feature_projection.weight[row, column, 0, 0] = 1
         memory.projection.weight[row, row, 0, 0] = 1
     mask_rows = torch.arange(kept, model.mem_dim)
-    memory.projection.weight[mask_rows, half:, 0, 0] = torch.randn(len(mask_rows), half) / half**0.5
+    mixture = torch.randn(len(mask_rows), half) / half**0.5
+    memory.projection.weight[mask_rows, half:, 0, 0] = mixture
     for block in memory.memory_fuser.layers:
         nn.init.constant_(block.scale, 0.05)
 
@@ -266,7 +267,7 @@ class Trainer:
                 break
             latest = self._update(clip_model, maps, masks.float(), targets)
             figures = {k: 0.97 * figures.get(k, v) + 0.03 * v for k, v in latest.items()}
-            bar.set_postfix({name: f'{value:.3f}' for name, value in figures.items()}, refresh=False)
+            bar.set_postfix({k: f'{v:.3f}' for k, v in figures.items()}, refresh=False)
             now = time.monotonic()
             self.seconds, begin = self.seconds + now - begin, now
             if self.seconds - saved > 60 * self.args.checkpoint_minutes:
@@ -317,7 +318,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, model: Sam2VideoModel) -> dict[str, float]:
-        """Return the mean J on held-out photographs: tracked, on the prompted frame, by repeating."""
+        """Return the mean J on held-out photographs, by prompt, and of repeating the first mask."""
         rng = np.random.default_rng(7)
         cutouts = [cutout for photo in self.held_out for cutout in cut_out(photo)]
         renderer = ClipRenderer(self.held_out, cutouts, rng, size=model.image_size)

@@ -48,7 +48,8 @@ def test_the_truth_lies_on_the_picture_also_from_an_angle(scene):
     index = 95
     _, truth = scene.frame(index)
     back = np.linalg.inv(scene._homography(scene.stamp(index)))
-    seen = cv2.warpPerspective(truth['cup and saucer'], back, (2250, 1100), flags=cv2.INTER_NEAREST)
+    mask = truth['cup and saucer']
+    seen = cv2.warpPerspective(mask, back, (2250, 1100), flags=cv2.INTER_NEAREST)
     drawn = fill(_on_wall(picture, cut_out('cup and saucer')[1]), 1100, 2250)
     assert np.count_nonzero(seen & drawn) > 0.95 * np.count_nonzero(seen)
 
