@@ -33,7 +33,7 @@ RATES = (0.1, 240.0)
 
 
 class CameraNode(Node):
-    """The node `camera`: publishes images on `image` (sensor-data QoS), one by one or by itself."""
+    """The node `camera`: sends images on `image` (sensor-data QoS), one by one or by itself."""
 
     def __init__(self, *, name: str = 'camera', **node_arguments: object) -> None:
         """Create the publisher; `publish` or `play` sends."""

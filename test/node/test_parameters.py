@@ -35,6 +35,7 @@ def test_the_preferred_checkpoint_is_the_one_of_the_loader():
 def test_the_table_has_every_parameter_with_its_default():
     rows = parameters.to_table().splitlines()[2:]
     assert [re.match(r'\| `(\w+)`', row).group(1) for row in rows] == list(parameters.names())
+    assert parameters.to_table() in (ROOT / 'README.md').read_text()
     row = next(row for row in rows if row.startswith('| `reground_period`'))
     assert '| float | `1.0` | 0.0 to 3600.0 | s | at run time |' in row
 
