@@ -62,7 +62,7 @@ class Stage:
     clips: int
 
 
-STAGES = (Stage(0.66, 256, 3, 6), Stage(0.84, 256, 6, 4), Stage(1.0, 384, 8, 2))
+STAGES = (Stage(0.66, 256, 3, 6), Stage(0.82, 256, 6, 4), Stage(1.0, 384, 4, 3))
 
 
 class ClipFeatures(IterableDataset):
