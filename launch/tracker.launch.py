@@ -111,7 +111,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         output='screen', emulate_tty=True,
         # A step of a large model, and the end of a Python that has PyTorch loaded, take longer
         # than launch's 5 s on a busy machine.
-        sigterm_timeout='15')
+        sigterm_timeout=LaunchConfiguration('sigterm_timeout', default='15'))
     actions = [*_profile(context), tracker]
     if IfCondition(LaunchConfiguration('autostart')).evaluate(context):
         actions += _bring_up(tracker)

@@ -37,7 +37,8 @@ from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 path, *arguments = sys.argv[1:]
-service = LaunchService()
+# As ros2 launch without a terminal: SIGINT is passed on to the nodes.
+service = LaunchService(noninteractive=True)
 service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
     PythonLaunchDescriptionSource(path),
     launch_arguments=[argument.split(':=', 1) for argument in arguments])]))
@@ -53,7 +54,7 @@ class Launched:
         domain = 1 + next(DOMAINS) % 100
         with log.open('wb') as stream:
             self.process = subprocess.Popen(
-                [sys.executable, '-c', RUN, str(LAUNCH / name), *arguments],
+                [sys.executable, '-c', RUN, str(LAUNCH / name), 'sigterm_timeout:=60', *arguments],
                 stdout=stream, stderr=subprocess.STDOUT,
                 env=os.environ | {'ROS_DOMAIN_ID': str(domain), 'PYTHONUNBUFFERED': '1'})
         self._context = Context()
@@ -90,7 +91,7 @@ class Launched:
     def interrupt(self):
         """End it as Ctrl-C does; return the exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(40)
+        return self.process.wait(100)
 
     def close(self):
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -54,7 +54,7 @@ def test_it_declares_the_documented_arguments_once_and_describes_them(path):
 @LAUNCH_FILES
 def test_it_uses_no_argument_that_it_does_not_declare(path):
     used = {call.args[0].value for call in calls(path, 'LaunchConfiguration')
-            if isinstance(call.args[0], ast.Constant)}
+            if isinstance(call.args[0], ast.Constant) and 'default' not in keywords(call)}
     assert used and used <= ARGUMENTS[path]
 
 
