@@ -19,7 +19,7 @@ FLOOR, RANGE = 0.05, 0.5  # of the peak: what maps to 0, and how much more maps 
 RIDGE = 0.01
 FINE_WEIGHT = 0.7  # of the stride-8 features beside those of stride 16
 REACH = 0.75  # how far beyond its region a target extends, in square roots of the region's area
-BACKGROUND, PROBABLE, CERTAIN = 0.05, 0.4, 0.85
+BACKGROUND, PROBABLE, CERTAIN = 0.05, 0.25, 0.85
 GRABCUT_ROUNDS = 3
 
 
