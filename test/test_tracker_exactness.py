@@ -40,6 +40,17 @@ def test_equals_transformers(kind):
     assert result['largest_logit'] > 100 * TOLERANCE
 
 
+@pytest.mark.parametrize('by_stability', [True, False])
+def test_equals_transformers_with_one_mask_a_frame(by_stability):
+    # As the embedded model is configured, and as SAM 2 would be without multimask output.
+    loaded = loaded_model()
+    loaded.model.config.multimask_output_in_sam = False
+    loaded.model.mask_decoder.dynamic_multimask_via_stability = by_stability
+    result = compare(*run_both(loaded, make_frames(128, FRAMES), 'point'))
+    assert result['visible'] == FRAMES
+    assert result['max_abs_diff'] <= TOLERANCE
+
+
 def test_equals_transformers_while_the_target_comes_and_goes():
     # Noise, so that the score changes from frame to frame and crosses zero.
     frames = np.random.default_rng(0).integers(0, 256, (24, 128, 128, 3), dtype=np.uint8)
