@@ -36,7 +36,7 @@ def colour_named(word: str) -> str | None:
 
 
 def colour_mask(image: np.ndarray, colour: str) -> np.ndarray:
-    """Return which pixels of an RGB image, (H, W, 3) uint8, may be called `colour`: (H, W) bool."""
+    """Return which pixels of an RGB image, (H, W, 3) uint8, may be called `colour`, (H, W)."""
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     lightness, chroma = lab[..., 0], np.hypot(lab[..., 1], lab[..., 2])
     hue = np.degrees(np.arctan2(lab[..., 2], lab[..., 1])) % 360

@@ -34,7 +34,8 @@ ARTICLES = frozenset(
 )
 # "a pair of shoes", "the front of the car": the thing follows.
 MEASURES = frozenset('pair group herd flock bunch couple kind piece image picture photo'.split())
-COMMANDS = frozenset('find track follow segment show watch look search locate to for at me'.split())
+COMMANDS = frozenset(
+    'find track follow segment show watch look search locate to for at me'.split())
 FILLERS = ARTICLES | MEASURES | COMMANDS | {'of'}
 # What ends the part of the sentence that names the target.
 BREAKS = frozenset(
@@ -47,7 +48,8 @@ BREAKS = frozenset(
     'lie ride go come turn sleep wearing holding parked seen made full'.split()
 )
 IRREGULAR = {
-    'people': 'person', 'men': 'man', 'women': 'woman', 'children': 'child', 'mice': 'mouse', 'geese': 'goose',
+    'people': 'person', 'men': 'man', 'women': 'woman', 'children': 'child', 'mice': 'mouse',
+    'geese': 'goose',
     'knives': 'knife', 'wolves': 'wolf', 'calves': 'calf', 'loaves': 'loaf', 'shelves': 'shelf',
     'oxen': 'ox', 'scarves': 'scarf', 'leaves': 'leaf', 'hooves': 'hoof', 'feet': 'foot',
 }
@@ -167,7 +169,7 @@ class Vocabulary:
         return token in BREAKS or (token.endswith('ing') and not self._match(tokens, position))
 
     def _singular(self, name: str) -> str | None:
-        """Return the known name that this one is, or is the plural of; None where there is none."""
+        """Return the known name that this one is, or is the plural of; None if there is none."""
         if self._look_up(name) is not None:
             return name
         *first, last = name.split()

@@ -288,7 +288,7 @@ class Sam2Parts:
         return tuple(maps)
 
     def _neck(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Run the feature pyramid, without its position encodings; fine to coarse, (1, C, h, w)."""
+        """Run the feature pyramid, without position encodings; fine to coarse, (1, C, h, w)."""
         neck = self._model.vision_encoder.neck
         levels: list[Tensor] = []
         for level in range(len(maps) - 1, -1, -1):

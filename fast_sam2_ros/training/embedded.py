@@ -318,7 +318,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, model: Sam2VideoModel) -> dict[str, float]:
-        """Return the mean J on held-out photographs, by prompt, and of repeating the first mask."""
+        """Return the mean J on held-out photographs by prompt, and of repeating the first mask."""
         rng = np.random.default_rng(7)
         cutouts = [cutout for photo in self.held_out for cutout in cut_out(photo)]
         renderer = ClipRenderer(self.held_out, cutouts, rng, size=model.image_size)

@@ -14,7 +14,8 @@ PAINTS = {
     'black': (15, 15, 18), 'white': (245, 245, 240), 'grey': (128, 128, 130),
 }
 NEIGHBOURS = {('orange', 'red'), ('orange', 'yellow'), ('red', 'pink'), ('brown', 'orange'),
-              ('brown', 'red'), ('cyan', 'green'), ('cyan', 'blue'), ('purple', 'pink'), ('blue', 'purple')}
+              ('brown', 'red'), ('cyan', 'green'), ('cyan', 'blue'), ('purple', 'pink'),
+              ('blue', 'purple')}
 
 
 def test_every_colour_is_painted():
