@@ -10,9 +10,10 @@ Object pointers have no place, so they are not turned.
 
 What a pruned position keeps: memory attention is a residual stream, x = tokens + 0.1 * position,
 to which every layer adds, with a layer norm at its end. A position that takes no part is a
-position to which every layer added nothing, hence layer_norm(x). The alternative, the features as
-they are before the attention, would put two scales side by side on the map that the mask decoder
-reads, since it expects normalised features on a tracked frame.
+position to which every layer added nothing, hence layer_norm(x). The alternative, the features of
+a frame without memory, would put two scales side by side on the map that the mask decoder reads,
+since it expects normalised features on a tracked frame. With the embedded model on ten sequences
+of DAVIS the two were within a point of J.
 """
 
 from __future__ import annotations
