@@ -25,8 +25,9 @@ EXAMPLES = """examples:
   fast-sam2 demo --video dog.mp4 --text dog --out out/dog
   fast-sam2 demo --no-ros --keep-ratio 0.3  the core alone, every frame, without ROS
 
-The camera keeps its rate and drops nothing; what the tracker cannot keep up with, it drops
-itself, as on a robot. Every mask is matched with the truth by its stamp.
+Every mask is matched with the truth by its stamp. Where the tracker cannot keep up, the camera
+waits up to --grace for each answer, so the scene is played slower; past that the tracker drops
+frames, as it does on a robot (--grace 0).
 """
 
 
@@ -41,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where demo.mp4, demo.png and track.json go (default: out)')
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ',
                         help='frames a second of the camera, 1 to 60 (default: %(default)s)')
+    parser.add_argument('--grace', type=float, default=0.5, metavar='S',
+                        help='seconds that the camera waits for an answer at most, before it '
+                             'sends the next frame; 0 for a camera that never waits (default: '
+                             '%(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the scene (default: 0)')
     parser.add_argument('--no-ros', action='store_true', help='run the core loop alone')
     parser.add_argument('--tokens', action='store_true',
@@ -73,6 +78,8 @@ def _footage(arguments: argparse.Namespace) -> Footage:
 
     if not 1 <= arguments.rate <= 60:
         raise InputError(f'--rate is {arguments.rate:g}; it must be 1 to 60 frames a second')
+    if not 0 <= arguments.grace <= 10:
+        raise InputError(f'--grace is {arguments.grace:g}; it must be 0 to 10 seconds')
     if arguments.video is None:
         return SceneFootage(arguments.rate, arguments.seed, arguments.text)
     if not arguments.text:

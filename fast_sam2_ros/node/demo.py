@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo over real topics: a camera, the tracker and a user, three nodes in one process.
 
-The camera keeps its rate. The user publishes goals on `target_text` and hears the masks and the
-status as anybody would; what comes back is matched with the frame by its stamp.
+The camera keeps its rate as long as the tracker keeps up; on a slow machine it waits a little for
+each answer, but not for ever: past that frames are dropped, by the tracker. The user publishes
+goals on `target_text` and hears the masks and the status as anybody would; what comes back is
+matched with the frame by its stamp.
 """
 
 from __future__ import annotations
@@ -127,7 +129,7 @@ def run_live(footage: Footage, arguments: argparse.Namespace,
         thread.start()
     try:
         _bring_up(model, user, camera)
-        sent, seconds = _film(footage, user, camera)
+        sent, seconds = _film(footage, user, camera, arguments.grace)
         answers = {sent[stamp][0]: _answer(*sent[stamp], *pair)
                    for stamp, pair in user.answers.items() if stamp in sent}
         if not rclpy.ok():
@@ -155,25 +157,28 @@ def _bring_up(model: _Model, user: UserNode, camera: CameraNode) -> None:
                             'the firewall and FASTDDS_DEFAULT_PROFILES_FILE')
 
 
-def _film(footage: Footage, user: UserNode, camera: CameraNode
+def _film(footage: Footage, user: UserNode, camera: CameraNode, grace: float
           ) -> tuple[dict[int, tuple[int, float]], float]:
-    """Publish every frame at its time and the goals with them.
+    """Publish the frames at their times, or later by up to `grace` seconds each for an answer.
 
-    Return index and time in the footage by the stamp of the message in nanoseconds, and the
+    Goals are published with them. Return index and time in the footage by the stamp of the message in nanoseconds, and the
     seconds from the first frame to the last answer.
     """
     goals = {goal.index: goal.text for goal in footage.goals}
     sent: dict[int, tuple[int, float]] = {}
-    began = time.monotonic()
+    began = start = time.monotonic()
     for shot in tqdm(footage.shots(), total=footage.count, unit='frame', desc='demo',
                      leave=False, disable=None):
         if not rclpy.ok():
             break
-        time.sleep(max(0.0, began + shot.stamp - time.monotonic()))
+        # Each delay moves what follows: the footage is then played slower, and nothing skipped.
+        start = max(start, time.monotonic() - shot.stamp)
+        time.sleep(max(0.0, start + shot.stamp - time.monotonic()))
         if shot.index in goals:
             user.name(goals[shot.index])
         stamp = camera.publish(shot.image).nanoseconds
         sent[stamp] = shot.index, shot.stamp
+        _wait(lambda stamp=stamp: stamp in user.answers, grace)
     # Nothing replaces the last frame in the tracker's mailbox, so its answer comes last.
     _wait(lambda: stamp in user.answers, PATIENCE)
     return sent, time.monotonic() - began
