@@ -25,6 +25,10 @@ from transformers import (
     Sam2VisionConfig,
 )
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModelOutput
+from transformers.models.sam2_video.configuration_sam2_video import (
+    Sam2VideoMaskDecoderConfig,
+    Sam2VideoPromptEncoderConfig,
+)
 
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.sam2.checkpoint import Preprocess
@@ -95,14 +99,15 @@ def embedded_config(image_size: int = IMAGE_SIZE) -> Sam2VideoConfig:
             backbone_feature_sizes=[[4 * grid] * 2, [2 * grid] * 2, [grid] * 2],
             fpn_hidden_size=HIDDEN_SIZE,
         ),
-        prompt_encoder_config={'hidden_size': HIDDEN_SIZE, 'image_size': image_size},
-        mask_decoder_config={
-            'hidden_size': HIDDEN_SIZE,
-            'mlp_dim': 4 * HIDDEN_SIZE,
-            'num_attention_heads': 4,
-            'iou_head_hidden_dim': HIDDEN_SIZE,
-            'dynamic_multimask_via_stability': False,
-        },
+        prompt_encoder_config=Sam2VideoPromptEncoderConfig(
+            hidden_size=HIDDEN_SIZE, image_size=image_size),
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(
+            hidden_size=HIDDEN_SIZE,
+            mlp_dim=4 * HIDDEN_SIZE,
+            num_attention_heads=4,
+            iou_head_hidden_dim=HIDDEN_SIZE,
+            dynamic_multimask_via_stability=False,
+        ),
         image_size=image_size,
         multimask_output_in_sam=False,
         memory_attention_hidden_size=HIDDEN_SIZE,
