@@ -161,8 +161,8 @@ def _film(footage: Footage, user: UserNode, camera: CameraNode, grace: float
           ) -> tuple[dict[int, tuple[int, float]], float]:
     """Publish the frames at their times, or later by up to `grace` seconds each for an answer.
 
-    Goals are published with them. Return index and time in the footage by the stamp of the message in nanoseconds, and the
-    seconds from the first frame to the last answer.
+    Goals are published with them. Return index and time in the footage by the stamp of the
+    message in nanoseconds, and the seconds from the first frame to the last answer.
     """
     goals = {goal.index: goal.text for goal in footage.goals}
     sent: dict[int, tuple[int, float]] = {}
