@@ -64,7 +64,7 @@ class Scores:
         self._learned = [_windowed(level, w).sigmoid() for level in learned for w in WINDOWS]
 
     def class_maps(self, classes: tuple[int, ...]) -> list[Tensor]:
-        """Return the probability of any of the classes, for every scale and window: (h, w) each."""
+        """Return the probability of any of the classes for every scale and window, (h, w) each."""
         return [level[list(classes)].sum(0) for level in self._classes]
 
     def learned_maps(self, word: str) -> list[Tensor]:
@@ -73,7 +73,7 @@ class Scores:
         return [level[index] for level in self._learned]
 
     def class_peaks(self) -> Tensor:
-        """Return the mean over scales and windows of every class's highest probability: (1000,)."""
+        """Return the mean over scales and windows of each class's highest probability, (1000,)."""
         return torch.stack([level.flatten(1).amax(1) for level in self._classes]).mean(0).cpu()
 
     def respond(self, meaning: Meaning, grid: tuple[int, int]) -> Response:
@@ -104,10 +104,17 @@ class View:
     """
 
     @torch.inference_mode()
-    def __init__(self, network: EfficientNetLite0, words: WordHead, image: np.ndarray) -> None:
-        """Run the network on an RGB image, (H, W, 3) uint8; weights lie on the same device."""
+    def __init__(
+        self, network: EfficientNetLite0, words: WordHead, image: np.ndarray,
+        scales: tuple[int, ...] = SCALES,
+    ) -> None:
+        """
+        Run the network on an RGB image, (H, W, 3) uint8, at one or more scales.
+
+        The weights lie on the same device. Presence is calibrated for `SCALES` only.
+        """
         embeddings = []
-        for scale in SCALES:
+        for scale in scales:
             self.pixels = resized(image, scale)
             batch = torch.from_numpy(self.pixels).to(words.weight.device).permute(2, 0, 1)[None]
             maps = network(normalise(batch).contiguous(memory_format=torch.channels_last))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import torch
 
-from fast_sam2_ros.grounding.activation import View
+from fast_sam2_ros.grounding.activation import Response, View
 from fast_sam2_ros.grounding.colours import colour_share
 from fast_sam2_ros.grounding.refine import bounding_box, Refiner
 from fast_sam2_ros.grounding.result import Grounding, NotFound
@@ -24,8 +24,13 @@ from fast_sam2_ros.tracker import Prompt
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker
 
-MAX_CANDIDATES = 4
-CANDIDATE_SHARE = 0.2  # of the highest peak: a rival is at least this high
+MAX_PLACES = 4
+PLACE_SHARE = 0.2  # of the highest peak: another place of the same word is at least this high
+RIVAL_SHARE = 0.7  # of the highest peak: among those, the one with most activation is taken
+ZOOM_SHARE = 0.48  # of the frame's area: a larger window is not worth a second look
+ZOOM_SCALES = (224, 352)  # as activation.SCALES, for the window of a small target
+ZOOM_MARGIN = 1.6  # window's side over the longer side of the region in the first map
+LEAST_WINDOW = 96.0  # pixels
 COLOUR_SHARE = 0.12  # of a target's pixels: from here on it may be called by that colour
 LEAST_AGREEMENT = 0.5  # IoU of the decoder's mask and the map's, below which the map's is taken
 MENDING_ROUNDS = 2
@@ -33,13 +38,13 @@ OUTSIDE_RELEVANCE = 0.3  # of the activation, outside the mask
 INSIDE_RELEVANCE = 0.6  # inside the mask where nothing is activated
 
 
-@dataclass(frozen=True, eq=False)
-class _Candidate:
-    """A place where the target may be: its activation, its mask (H, W) bool, its highest point."""
+@dataclass(frozen=True)
+class _Place:
+    """Where the target may be: a peak (row, column), its height, all activation around it."""
 
+    peak: tuple[int, int]
     strength: float
-    mask: np.ndarray
-    point: tuple[float, float]
+    mass: float
 
 
 class EmbeddedGrounder:
@@ -88,10 +93,10 @@ class EmbeddedGrounder:
                 f'no {meaning.word} in view (score {score:.2f}, at least 0.50 is needed)'
             )
         refiner = Refiner(view, response.activation)
-        candidate = self._choose(image, meaning, refiner, response.peaks)
-        if isinstance(candidate, NotFound):
-            return candidate
-        prompt, mask = self._draw(image, candidate)
+        outline = self._choose(image, meaning, refiner, response)
+        if isinstance(outline, NotFound):
+            return outline
+        prompt, mask = self._draw(image, outline)
         label = f'{meaning.label} (by likeness)' if meaning.lookalike else meaning.label
         return Grounding(
             label, float(score), bounding_box(mask), mask,
@@ -103,39 +108,58 @@ class EmbeddedGrounder:
         return View(self._network, self._words, image)
 
     def _choose(
-        self, image: np.ndarray, meaning: Meaning, refiner: Refiner, peaks: np.ndarray
-    ) -> _Candidate | NotFound:
-        """Return the strongest candidate, or the one that shows most of the colour asked for."""
+        self, image: np.ndarray, meaning: Meaning, refiner: Refiner, response: Response
+    ) -> np.ndarray | NotFound:
+        """Return the mask of the most prominent place, or of the one that shows the colour."""
+        places = _places(refiner, response)
         if meaning.colour is None:
-            return next(_candidates(image, refiner, peaks))
+            rivals = [p for p in places if p.strength >= RIVAL_SHARE * places[0].strength]
+            most = max(rivals, key=lambda place: place.mass)
+            return self._outline(image, meaning, refiner, most.peak)
         best, best_strength = None, 0.0
-        for candidate in _candidates(image, refiner, peaks):
-            share = colour_share(image, candidate.mask, meaning.colour)
-            if share >= COLOUR_SHARE and share * candidate.strength > best_strength:
-                best, best_strength = candidate, share * candidate.strength
+        for place in places:
+            mask = self._outline(image, meaning, refiner, place.peak)
+            share = colour_share(image, mask, meaning.colour)
+            if share >= COLOUR_SHARE and share * place.strength > best_strength:
+                best, best_strength = mask, share * place.strength
         if best is None:
             return NotFound(f'a {meaning.word} is in view, but none that looks {meaning.colour}')
         return best
 
-    def _draw(self, image: np.ndarray, candidate: _Candidate) -> tuple[Prompt, np.ndarray]:
+    def _outline(
+        self, image: np.ndarray, meaning: Meaning, refiner: Refiner, peak: tuple[int, int]
+    ) -> np.ndarray:
+        """Return the mask around a peak of the map, (H, W) bool; look closer where it is small."""
+        height, width = image.shape[:2]
+        region = refiner.region(peak)
+        scale = np.array([width / region.shape[1], height / region.shape[0]] * 2)
+        x0, y0, x1, y1 = window_around(np.array(bounding_box(region)) * scale, (height, width))
+        if (x1 - x0) * (y1 - y0) > ZOOM_SHARE * width * height:
+            return full_size(refiner.mask(peak), (height, width))
+        part = np.ascontiguousarray(image[y0:y1, x0:x1])
+        view = View(self._network, self._words, part, ZOOM_SCALES)
+        response = view.respond(meaning)
+        inside = cv2.resize(
+            region.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        near = cv2.resize(inside[y0:y1, x0:x1], view.grid[::-1], interpolation=cv2.INTER_NEAREST)
+        closer = Refiner(view, response.activation)
+        mask = np.zeros((height, width), bool)
+        mask[y0:y1, x0:x1] = full_size(
+            closer.mask(highest(response.peaks * near)), (y1 - y0, x1 - x0))
+        return mask
+
+    def _draw(self, image: np.ndarray, outline: np.ndarray) -> tuple[Prompt, np.ndarray]:
         """Return the prompt for the tracker and the mask that it gives: the decoder's or ours."""
-        own = Prompt(mask=candidate.mask)
         if self._tracker is None:
-            return own, candidate.mask
+            return Prompt(mask=outline), outline
         if not self._tracker.takes_points:
-            mask = self._mended(image, candidate.mask)
+            mask = self._mended(image, outline)
             return Prompt(mask=mask), mask
-        best, best_mask, best_agreement = own, candidate.mask, LEAST_AGREEMENT
-        prompts = (
-            Prompt(box=bounding_box(candidate.mask)),
-            Prompt(points=np.array([candidate.point])),
-        )
-        for prompt in prompts:
-            mask = self._segment(image, prompt)
-            agreement = _overlap(mask, candidate.mask)
-            if agreement > best_agreement:
-                best, best_mask, best_agreement = prompt, mask, agreement
-        return best, best_mask
+        prompt = Prompt(box=bounding_box(outline))
+        mask = self._segment(image, prompt)
+        if _overlap(mask, outline) < LEAST_AGREEMENT:
+            return Prompt(mask=outline), outline
+        return prompt, mask
 
     def _mended(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Let the tracker mend a mask, as long as the answer is still about the same place."""
@@ -152,25 +176,43 @@ class EmbeddedGrounder:
         return (result.mask(*image.shape[:2]) > 0) & (result.score > 0)
 
 
-def _candidates(image: np.ndarray, refiner: Refiner, peaks: np.ndarray):
-    """Yield candidates, strongest first; a drawn one takes its surroundings out of the map."""
-    height, width = image.shape[:2]
-    remaining = peaks.copy()
-    highest = float(peaks.max())
-    for _ in range(MAX_CANDIDATES):
-        peak = tuple(int(i) for i in np.unravel_index(remaining.argmax(), remaining.shape))
+def _places(refiner: Refiner, response: Response) -> list[_Place]:
+    """Return the peaks of a response, highest first, each outside the regions of those before."""
+    places: list[_Place] = []
+    remaining = response.peaks.copy()
+    for _ in range(MAX_PLACES):
+        peak = highest(remaining)
         strength = float(remaining[peak])
-        if strength < CANDIDATE_SHARE * highest:
-            return
-        small = refiner.mask(peak)
-        mask = cv2.resize(small.astype(np.float32), (width, height)) > 0.5
-        if not mask.any():
-            mask = cv2.resize(small.astype(np.uint8), (width, height),
-                              interpolation=cv2.INTER_NEAREST) > 0
-        point = ((peak[1] + 0.5) * width / peaks.shape[1], (peak[0] + 0.5) * height / peaks.shape[0])
-        yield _Candidate(strength, mask, point)
-        taken = cv2.resize(small.astype(np.uint8), peaks.shape[::-1]) > 0
-        remaining[taken | refiner.region(peak)] = 0
+        if places and strength < PLACE_SHARE * places[0].strength:
+            break
+        region = refiner.region(peak)
+        places.append(_Place(peak, strength, float(response.activation[region].sum())))
+        remaining[region] = 0
+    return places
+
+
+def highest(values: np.ndarray) -> tuple[int, int]:
+    """Return the row and column of the greatest value of a map."""
+    row, column = np.unravel_index(int(values.argmax()), values.shape)
+    return int(row), int(column)
+
+
+def window_around(box: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return a square window (x0, y0, x1, y1) about a box of pixels, cut at (height, width)."""
+    side = max(ZOOM_MARGIN * float(max(box[2] - box[0], box[3] - box[1])), LEAST_WINDOW)
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    x0, y0 = max(0, round(x - side / 2)), max(0, round(y - side / 2))
+    return x0, y0, min(size[1], round(x + side / 2)), min(size[0], round(y + side / 2))
+
+
+def full_size(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a mask, (h, w) bool with true pixels, at (height, width), never empty."""
+    height, width = size
+    smooth = cv2.resize(mask.astype(np.float32), (width, height)) > 0.5
+    if smooth.any():
+        return smooth
+    return cv2.resize(
+        mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> float:
