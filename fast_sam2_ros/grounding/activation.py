@@ -29,8 +29,10 @@ STRIDE = 32
 LEAST_SIDE = 64
 LEAST_PROBABILITY = 1e-5
 
-# How a word's presence relates to what it reaches on images that do not show it; both were fitted
-# by evaluation/grounding.py, see weights/words.md.
+# How a word's presence relates to what its classes reach on images that do not show it. Chosen on
+# coco128: 3.7 % of 11,060 questions for what is not there are answered with "found" (and 3.5 % of
+# 1,560 on DAVIS), and 74 % of 138 for what covers 2 % of the photograph or more (evaluate with
+# evaluation/grounding.py).
 BACKGROUND_SHARE = 0.75
 CLASS_THRESHOLD = 0.0
 

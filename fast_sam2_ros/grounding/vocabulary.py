@@ -147,6 +147,9 @@ class Vocabulary:
                     unknown = tokens[position:end]
                     position = end
                 continue
+            if token == 'and' and colour is not None:  # "a black and white cat"
+                position += 1
+                continue
             if token in BREAKS:
                 break
             if colour_named(token) is not None:

@@ -82,6 +82,7 @@ def test_people_mean_the_trained_word(vocabulary):
 @pytest.mark.parametrize('text, colour, word', [
     ('the red cup on the table', 'red', 'cup'), ('a gray cat', 'grey', 'cat'),
     ('the big ugly brown dog', 'brown', 'dog'), ('the orange cup', 'orange', 'cup'),
+    ('a black and white cat', 'white', 'cat'),
     ('an orange on the table', None, 'orange'), ('a cup with red dots', None, 'cup')])
 def test_colours_describe_and_oranges_are_fruit(vocabulary, text, colour, word):
     found = meaning(vocabulary, text)
