@@ -12,6 +12,8 @@ saved in Meta's format and converted on load, which checks the conversion as wel
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import importlib.util
 import json
@@ -223,17 +225,22 @@ def randomise(model: nn.Module, score_head: nn.Linear, seed: int = 0) -> None:
     `score_head` is the last layer of the object score. More noise than this makes attention so
     sharp that the references drift apart from each other by rounding alone.
     """
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         for module in model.modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                 module.reset_parameters()
                 continue
             for parameter in module.parameters(recurse=False):
-                noise = torch.empty_like(parameter).normal_(generator=generator)
-                parameter.add_(NOISE * noise)
+                parameter.add_(NOISE * torch.randn_like(parameter))
     score_head.bias.fill_(PRESENT_BIAS)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's random numbers for a while, and leave the caller's as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def check_parity(
@@ -315,7 +322,8 @@ def _check_size(
 
 def _official_pair(size: str, image_size: int, seed: int) -> tuple[nn.Module, Sam2VideoModel]:
     """Build Meta's predictor with random weights, and our model from its checkpoint file."""
-    predictor = build_official(size, image_size)
+    with seeded(seed):
+        predictor = build_official(size, image_size)
     randomise(predictor, predictor.sam_mask_decoder.pred_obj_score_head.layers[-1], seed)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f'sam2.1_hiera_{size}.pt'
@@ -327,7 +335,8 @@ def _official_pair(size: str, image_size: int, seed: int) -> tuple[nn.Module, Sa
 def _random_model(size: str, image_size: int, seed: int) -> Sam2VideoModel:
     from transformers import Sam2VideoModel
 
-    model = Sam2VideoModel(video_config(SIZES[size], image_size))
+    with seeded(seed):
+        model = Sam2VideoModel(video_config(SIZES[size], image_size))
     randomise(model, model.mask_decoder.pred_obj_score_head.proj_out, seed)
     return model.eval().requires_grad_(False)
 
