@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The errors that this package raises, each with a message that says what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+
 
 class FastSam2Error(Exception):
     """Anything that the user can mend; commands print it in one line."""
@@ -17,3 +21,10 @@ class InputError(FastSam2Error):
 
 class ParameterError(FastSam2Error):
     """A setting outside its range, or two that exclude each other."""
+
+
+def name_some(keys: Iterable[str], limit: int = 4) -> str:
+    """Write the first few of some names in one line, with how many there are besides."""
+    ordered = sorted(keys)
+    rest = len(ordered) - limit
+    return ', '.join(ordered[:limit]) + (f' and {rest} more' if rest > 0 else '')

@@ -24,7 +24,7 @@ from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
 from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
 from fast_sam2_ros.pruning.routers import best_tokens, make_router
-from fast_sam2_ros.sam2.checkpoint import LoadedModel
+from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import (
     BOX_CORNERS, check_frame, Decoded, Encoded, Sam2Parts, to_pixels)
 

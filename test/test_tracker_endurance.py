@@ -7,7 +7,7 @@ from pathlib import Path
 import resource
 
 from fast_sam2_ros.evaluation.random_models import random_model
-from fast_sam2_ros.sam2.checkpoint import LoadedModel, Preprocess
+from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.tracker import Prompt, Tracker
 import numpy as np
 import pytest

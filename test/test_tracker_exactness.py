@@ -6,7 +6,7 @@ from fast_sam2_ros.evaluation.parity import (
     compare, make_frames, make_prompt, PROMPTS, run_tracker, run_transformers, TOLERANCE)
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.pruning import attention
-from fast_sam2_ros.sam2.checkpoint import LoadedModel, Preprocess
+from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 import numpy as np
 import pytest
 

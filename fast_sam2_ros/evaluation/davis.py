@@ -27,7 +27,7 @@ from fast_sam2_ros.evaluation.metrics import boundary_f, jaccard
 from fast_sam2_ros.media import IMAGE_SUFFIXES, read_image, read_mask
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.sam2.checkpoint import LoadedModel
+    from fast_sam2_ros.sam2.loaded import LoadedModel
     from fast_sam2_ros.session import Session
 
 RESOLUTION = '480p'

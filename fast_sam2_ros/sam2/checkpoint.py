@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 import json
 import logging
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any, TYPE_CHECKING
 
 import torch
 
-from fast_sam2_ros.errors import CheckpointError, ParameterError
+from fast_sam2_ros.errors import CheckpointError, name_some, ParameterError
+from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel
@@ -26,9 +27,6 @@ EMBEDDED = 'embedded'
 AUTO = 'auto'
 RANDOM_PREFIX = 'random:'
 PREFERRED = 'facebook/sam2.1-hiera-tiny'
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 CONFIG_FILE = 'config.json'
 WEIGHTS_FILE = 'model.safetensors'
@@ -47,39 +45,6 @@ _META_SUFFIXES = ('.pt', '.pth')
 # (Meta's `pe_layer`), and a file may hold it once.
 _POSITIONS = ('shared_image_embedding.positional_embedding',
               'prompt_encoder.shared_embedding.positional_embedding')
-
-
-@dataclass(frozen=True)
-class Preprocess:
-    """
-    How an image becomes the input of the encoder.
-
-    The image is resized to `image_size` x `image_size` pixels (bilinear with antialiasing, the
-    aspect is not kept), divided by 255, then `(rgb - mean) / std` for each channel.
-    """
-
-    image_size: int
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """
-    A model ready for inference.
-
-    `model` is in evaluation mode, in float32, without gradients. `name` is the name that was
-    resolved, `source` says where the weights came from (a path, or words), and `fallback` is
-    the reason why `auto` had to take the embedded model, else None. A model that was not trained
-    on boxes and points (`takes_points` false) gets them as rough masks.
-    """
-
-    model: Sam2VideoModel
-    preprocess: Preprocess
-    name: str
-    source: str
-    fallback: str | None = None
-    takes_points: bool = True
 
 
 def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED) -> LoadedModel:
@@ -371,13 +336,6 @@ def _has_key(value: Any, key: str) -> bool:
     if isinstance(value, dict):
         return key in value or any(_has_key(item, key) for item in value.values())
     return isinstance(value, list) and any(_has_key(item, key) for item in value)
-
-
-def name_some(keys: Any, limit: int = 4) -> str:
-    """Write the first few of some names in one line, with how many there are besides."""
-    ordered = sorted(keys)
-    rest = len(ordered) - limit
-    return ', '.join(ordered[:limit]) + (f' and {rest} more' if rest > 0 else '')
 
 
 def _first_line(error: Exception) -> str:

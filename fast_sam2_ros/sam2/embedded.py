@@ -31,13 +31,13 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 )
 
 from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.sam2.checkpoint import Preprocess
 from fast_sam2_ros.sam2.efficientnet_lite import (
     CHANNELS,
     EfficientNetLite0,
     PIXEL_MEAN,
     PIXEL_SCALE,
 )
+from fast_sam2_ros.sam2.loaded import Preprocess
 
 WEIGHTS = Path(__file__).parent.parent / 'weights' / 'embedded.safetensors'
 IMAGE_SIZE = 384

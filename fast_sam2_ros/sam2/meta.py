@@ -20,7 +20,7 @@ import zipfile
 import torch
 from torch import Tensor
 
-from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.errors import CheckpointError, name_some
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoConfig, Sam2VideoModel
@@ -210,7 +210,6 @@ def convert(state: dict[str, Tensor], config: Sam2VideoConfig | None = None) -> 
             ('have another shape', {name for name in set(weights) & set(shapes)
                                     if weights[name].shape != shapes[name]})):
         if names:
-            from fast_sam2_ros.sam2.checkpoint import name_some
             raise CheckpointError(
                 f"weights of the file {problem} ({name_some(names)}): it is not one of Meta's "
                 'SAM 2 checkpoints, or another version of them')

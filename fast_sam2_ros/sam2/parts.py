@@ -24,7 +24,7 @@ from transformers import Sam2VideoModel
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2VisionModel
 
 from fast_sam2_ros.errors import CheckpointError, InputError
-from fast_sam2_ros.sam2.checkpoint import Preprocess
+from fast_sam2_ros.sam2.loaded import Preprocess
 
 ABSENT_LOGIT = -1024.0  # NO_OBJ_SCORE of transformers: every pixel of a target that is not seen
 MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a mask prompt as logits: -10 and +10

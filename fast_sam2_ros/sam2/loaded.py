@@ -1,0 +1,47 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""A model that was loaded, with what its user must know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import Sam2VideoModel
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """
+    How an image becomes the input of the encoder.
+
+    The image is resized to `image_size` x `image_size` pixels (bilinear with antialiasing, the
+    aspect is not kept), divided by 255, then `(rgb - mean) / std` for each channel.
+    """
+
+    image_size: int
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """
+    A model ready for inference.
+
+    `model` is in evaluation mode, in float32, without gradients. `name` is the name that was
+    resolved, `source` says where the weights came from (a path, or words), and `fallback` is
+    the reason why `auto` had to take the embedded model, else None. A model that was not trained
+    on boxes and points (`takes_points` false) gets them as rough masks.
+    """
+
+    model: Sam2VideoModel
+    preprocess: Preprocess
+    name: str
+    source: str
+    fallback: str | None = None
+    takes_points: bool = True
