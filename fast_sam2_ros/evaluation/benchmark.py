@@ -50,6 +50,7 @@ def run_benchmark(
     device: str = 'cpu',
     router: str = 'analytic',
     against: tuple[str, ...] = (),
+    dense_conditioning: bool = True,
 ) -> dict[str, Any]:
     """
     Time `repeats` steps at each keep ratio, and of each implementation in `against`.
@@ -71,7 +72,9 @@ def run_benchmark(
     loaded = load_model(
         RANDOM_PREFIX + model if model in SIZES else model, resolve_device(device).type)
     frames = np.random.default_rng(0).integers(0, 256, (8, *FRAME_SIZE, 3), dtype=np.uint8)
-    variants = {(OURS, keep): _our_step(loaded, keep, router, frames[0]) for keep in keep_ratios}
+    variants = {
+        (OURS, keep): _our_step(loaded, keep, router, dense_conditioning, frames[0])
+        for keep in keep_ratios}
     if HF in against:
         variants[HF, 1.0] = _transformers_step(loaded, frames[0])
 
@@ -106,6 +109,7 @@ def run_benchmark(
             'threads': torch.get_num_threads(),
             'repeats': repeats,
             'router': router,
+            'dense_conditioning': dense_conditioning,
             'image_size': loaded.preprocess.image_size,
         },
         'rows': rows,
@@ -113,10 +117,12 @@ def run_benchmark(
 
 
 def _our_step(
-    loaded: LoadedModel, keep_ratio: float, router: str, first: np.ndarray
+    loaded: LoadedModel, keep_ratio: float, router: str, dense_conditioning: bool,
+    first: np.ndarray,
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """Return a step of a tracker with a full bank, which answers with milliseconds by stage."""
-    tracker = Tracker(loaded, keep_ratio=keep_ratio, router=router)
+    tracker = Tracker(
+        loaded, keep_ratio=keep_ratio, router=router, dense_conditioning=dense_conditioning)
     tracker.prompt(first, Prompt(box=BOX))
     fill(tracker.bank)
     return lambda frame: asdict(tracker.step(frame).latency)
@@ -219,6 +225,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--against', type=_names, default=(), metavar='A,B',
         help='also time hf, which is transformers\' own session')
+    parser.add_argument(
+        '--prune-conditioning', action='store_true',
+        help='prune the prompted frame in the memory as well, as published; the tracker itself '
+             'keeps it whole')
     parser.add_argument('--json', type=Path, metavar='OUT', help='write the rows there')
 
 
@@ -226,7 +236,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run `fast-sam2 benchmark`: print the medians, and write the rows where --json says."""
     result = run_benchmark(
         arguments.model, arguments.keep_ratio, arguments.repeats, arguments.device,
-        arguments.router, arguments.against)
+        arguments.router, arguments.against, not arguments.prune_conditioning)
     print(as_table(result))
     if arguments.json is not None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)

@@ -110,6 +110,7 @@ class Sam2Parts:
         self.max_pointers: int = config.max_object_pointers_in_encoder
         with torch.no_grad():
             self._backbone_position = self._make_backbone_position()
+            self._projections = self._make_projections()
             self._token_position = self._sine_position(
                 model.vision_encoder.neck.position_encoding, self.hidden_size)
             self.memory_position = self._sine_position(
@@ -140,11 +141,8 @@ class Sam2Parts:
 
     def encode(self, pixels: Tensor) -> Encoded:
         """Run the image encoder on (1, 3, S, S) normalised pixels."""
-        model = self._model
         fine, middle, coarse = self._neck(self._backbone(pixels))
-        decoder = model.mask_decoder
-        return Encoded(
-            coarse, self._token_position, (decoder.conv_s0(fine), decoder.conv_s1(middle)))
+        return Encoded(coarse, self._token_position, (fine, middle))
 
     def embed_points(self, points: Tensor, labels: Tensor) -> PromptEmbedding:
         """
@@ -288,15 +286,46 @@ class Sam2Parts:
         return tuple(maps)
 
     def _neck(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Run the feature pyramid, without position encodings; fine to coarse, (1, C, h, w)."""
-        neck = self._model.vision_encoder.neck
+        """
+        Run the feature pyramid, without position encodings, and the decoder's first projections.
+
+        Returns fine (1, C / 8, 4h, 4w), middle (1, C / 4, 2h, 2w) and coarse (1, C, h, w).
+        """
+        neck, decoder = self._model.vision_encoder.neck, self._model.mask_decoder
         levels: list[Tensor] = []
         for level in range(len(maps) - 1, -1, -1):
+            if level in self._projections:
+                out = functional.linear(maps[level], *self._projections[level])
+                levels.insert(0, out.permute(0, 3, 1, 2))
+                continue
             out = neck.convs[len(maps) - 1 - level](maps[level].permute(0, 3, 1, 2))
             if levels and level in neck.fpn_top_down_levels:
                 out = out + functional.interpolate(levels[0], scale_factor=2.0, mode='nearest')
             levels.insert(0, out)
-        return tuple(levels[:self._model.vision_encoder.num_feature_levels])
+        fine, middle, coarse = levels[:self._model.vision_encoder.num_feature_levels]
+        if not self._projections:
+            fine, middle = decoder.conv_s0(fine), decoder.conv_s1(middle)
+        return fine, middle, coarse
+
+    def _make_projections(self) -> dict[int, tuple[Tensor, Tensor]]:
+        """
+        Merge the pyramid's and the decoder's 1 x 1 convolutions of the two finer levels.
+
+        Nothing lies between them where the pyramid adds nothing from above, as in every published
+        checkpoint, so two matrices are one: 4 GFLOP and a map of 64 MB less at 1024 pixels.
+        Returns weight and bias by level; empty where the pyramid adds to these levels.
+        """
+        neck, decoder = self._model.vision_encoder.neck, self._model.mask_decoder
+        pairs = {0: (neck.convs[-1], decoder.conv_s0), 1: (neck.convs[-2], decoder.conv_s1)}
+        sizes = {conv.kernel_size for pair in pairs.values() for conv in pair}
+        if set(pairs) & set(neck.fpn_top_down_levels) or sizes != {(1, 1)}:
+            return {}
+        merged = {}
+        for level, (lateral, projection) in pairs.items():
+            outer = projection.weight[:, :, 0, 0]
+            merged[level] = (
+                outer @ lateral.weight[:, :, 0, 0], outer @ lateral.bias + projection.bias)
+        return merged
 
     def _make_backbone_position(self) -> Tensor | None:
         backbone = self._model.vision_encoder.backbone

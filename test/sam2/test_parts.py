@@ -21,7 +21,8 @@ def test_encode_equals_get_image_features(model):
     encoded = Sam2Parts(model).encode(pixels)
     expected = model.get_image_features(pixels, return_dict=True)
     for got, want in zip(encoded.high_res, expected.fpn_hidden_states):
-        assert torch.equal(got.flatten(2)[0].T, want[:, 0])
+        # two matrices were merged into one, which rounds differently
+        torch.testing.assert_close(got.flatten(2)[0].T, want[:, 0], rtol=1e-5, atol=1e-5)
     assert torch.equal(encoded.tokens, expected.fpn_hidden_states[2][:, 0])
     assert torch.equal(encoded.position, expected.fpn_position_encoding[2][:, 0])
 
