@@ -27,6 +27,7 @@ from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
 from fast_sam2_ros.sam2.checkpoint import (
     check_weights, CONFIG_FILE, find_in_cache, resolve_device, split_hub_id)
+from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
 from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.tracker import Prompt
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker
 
 PREPROCESSOR_FILE = 'preprocessor_config.json'
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 RELEVANCE_GRID = 64  # cells a side

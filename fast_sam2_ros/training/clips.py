@@ -50,24 +50,34 @@ def load_yolo_photos(root: Path) -> list[Photo]:
     """
     Read photographs with outlines in YOLO's segment layout (`images/**`, `labels/**/*.txt`).
 
-    Each line of a label file is a class number and the corners of a polygon, x and y by turns, as
-    shares of the width and height. Raises InputError where no photograph is found.
+    Raises InputError where no photograph is found; one without a label file has no outlines.
     """
     photos = []
     for path in sorted(root.glob('images/**/*.jpg')):
         image = read_photo(path)
-        height, width = image.shape[:2]
-        label = Path(str(path.parent).replace('images', 'labels', 1)) / f'{path.stem}.txt'
-        masks = []
-        for line in label.read_text().splitlines() if label.exists() else ():
-            corners = np.array(line.split()[1:], np.float32).reshape(-1, 2) * (width, height)
-            mask = np.zeros((height, width), np.uint8)
-            cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)
-            masks.append(mask.astype(bool))
+        label = root / 'labels' / path.relative_to(root / 'images').with_suffix('.txt')
+        masks = [mask for _, mask in read_outlines(label, *image.shape[:2])]
         photos.append(Photo(image, tuple(masks)))
     if not photos:
         raise InputError(f'{root} holds no photograph: expected images/**/*.jpg')
     return photos
+
+
+def read_outlines(label: Path, height: int, width: int) -> list[tuple[int, np.ndarray]]:
+    """
+    Read a label file: the class number and the mask, (height, width) bool, of every object.
+
+    A line is a class number and the corners of a polygon, x and y by turns, as shares of the
+    width and height. A file that is not there holds none.
+    """
+    outlines = []
+    for line in label.read_text(encoding='utf-8').splitlines() if label.is_file() else ():
+        number, *shares = line.split()
+        corners = np.array(shares, np.float32).reshape(-1, 2) * (width, height)
+        mask = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)
+        outlines.append((int(number), mask.astype(bool)))
+    return outlines
 
 
 def load_photos(folder: Path) -> list[Photo]:

@@ -28,7 +28,7 @@ from fast_sam2_ros.grounding.activation import presence, resized, SCALES, Scores
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WEIGHTS, WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import EMBED_CHANNELS, EfficientNetLite0, normalise
-from fast_sam2_ros.training.clips import read_photo
+from fast_sam2_ros.training.clips import read_outlines, read_photo
 
 COCO_NAMES = (
     'person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|'
@@ -94,14 +94,8 @@ def load_outlined(root: Path) -> list[OutlinedPhoto]:
         if not label.is_file():
             continue
         image = read_photo(path)
-        height, width = image.shape[:2]
-        objects = []
-        for line in label.read_text(encoding='utf-8').splitlines():
-            number, *shares = line.split()
-            corners = np.array(shares, np.float32).reshape(-1, 2) * (width, height)
-            mask = np.zeros((height, width), np.uint8)
-            cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], 1)
-            objects.append((COCO_NAMES[int(number)], mask > 0))
+        objects = [(COCO_NAMES[number], mask)
+                   for number, mask in read_outlines(label, *image.shape[:2])]
         photos.append(OutlinedPhoto(path.stem, image, tuple(objects)))
     if not photos:
         raise InputError(
