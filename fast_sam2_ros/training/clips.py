@@ -9,55 +9,79 @@ the outlines too. Nothing here needs torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from fast_sam2_ros.errors import InputError
 
+COCO_NAMES = (
+    'person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|'
+    'stop sign|parking meter|bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|'
+    'backpack|umbrella|handbag|tie|suitcase|frisbee|skis|snowboard|sports ball|kite|baseball bat|'
+    'baseball glove|skateboard|surfboard|tennis racket|bottle|wine glass|cup|fork|knife|spoon|'
+    'bowl|banana|apple|sandwich|orange|broccoli|carrot|hot dog|pizza|donut|cake|chair|couch|'
+    'potted plant|bed|dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|'
+    'oven|toaster|sink|refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush'
+).split('|')
+
+PHOTOS_HELD_OUT = 6  # every sixth photograph with outlines is for validation only
+STAMPS_HELD_OUT = 4  # every fourth stamp likewise
+DRAWN = ('cartoon', 'clothes', 'seasonal', 'space', 'symbols', 'flags', 'houses')
+MAX_STAMP_SIDE = 320
 MIN_CUTOUT_PIXELS = 1500
 MIN_TARGET_SHARE = 0.004  # of the first frame
 MAX_PHOTO_SIDE = 800
 
+Item = TypeVar('Item')
+
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph, (H, W, 3) uint8 RGB, and the outlines in it, (H, W) bool each."""
+    """A photograph, (H, W, 3) uint8 RGB, the outlines in it, (H, W) bool each, and their names."""
 
     image: np.ndarray
     masks: tuple[np.ndarray, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object cut out of a photograph: (h, w, 3) uint8 RGB and its (h, w) uint8 mask, 0 or 1."""
+    """An object cut out of a photograph: (h, w, 3) uint8 RGB, its (h, w) uint8 mask, 0 or 1."""
 
     image: np.ndarray
     mask: np.ndarray
+    name: str = ''
 
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames (T, S, S, 3) uint8 RGB and masks (T, N, S, S) bool of N targets."""
+    """Frames (T, S, S, 3) uint8 RGB, masks (T, N, S, S) bool of N targets, and their N names."""
 
     frames: np.ndarray
     masks: np.ndarray
+    names: tuple[str, ...]
 
 
 def load_yolo_photos(root: Path) -> list[Photo]:
     """
     Read photographs with outlines in YOLO's segment layout (`images/**`, `labels/**/*.txt`).
 
-    Raises InputError where no photograph is found; one without a label file has no outlines.
+    Classes are those of COCO. Raises InputError where no photograph is found; one without a label
+    file has no outlines.
     """
     photos = []
     for path in sorted(root.glob('images/**/*.jpg')):
         image = read_photo(path)
         label = root / 'labels' / path.relative_to(root / 'images').with_suffix('.txt')
-        masks = [mask for _, mask in read_outlines(label, *image.shape[:2])]
-        photos.append(Photo(image, tuple(masks)))
+        outlines = read_outlines(label, *image.shape[:2])
+        photos.append(Photo(
+            image, tuple(mask for _, mask in outlines),
+            tuple(COCO_NAMES[number] for number, _ in outlines)))
     if not photos:
         raise InputError(f'{root} holds no photograph: expected images/**/*.jpg')
     return photos
@@ -97,16 +121,52 @@ def read_photo(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def load_stamps(folder: Path) -> list[Cutout]:
+    """
+    Read photographic cut-outs: PNG with transparency, named after the file ("polar_bear.png").
+
+    Folders of drawings (`DRAWN`) are left out, as they lie in the stamps of Tux Paint. Raises
+    InputError where none is found.
+    """
+    stamps = []
+    for path in sorted(folder.rglob('*.png')):
+        folders = set(path.relative_to(folder).parts[:-1])
+        image = None if folders & set(DRAWN) else cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        if image is None or image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+            continue
+        scale = min(1.0, MAX_STAMP_SIDE / max(image.shape[:2]))
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        mask = (image[..., 3] > 127).astype(np.uint8)
+        if mask.sum() >= MIN_CUTOUT_PIXELS:
+            stamps.append(Cutout(
+                cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB), mask, _stamp_name(path.stem)))
+    if not stamps:
+        raise InputError(f'{folder} holds no cut-out: expected *.png with transparency')
+    return stamps
+
+
+def _stamp_name(stem: str) -> str:
+    """Return the words of a file's name, without numbers and what tells variants apart."""
+    words = stem.lower().replace('-', '_').split('_')
+    return ' '.join(word for word in words if word.isalpha() and len(word) > 1)
+
+
+def split(items: Sequence[Item], every: int) -> tuple[list[Item], list[Item]]:
+    """Return what is for training, and the items number 0, `every`, ... held out from it."""
+    kept = [item for index, item in enumerate(items) if index % every]
+    return kept, list(items[::every])
+
+
 def cut_out(photo: Photo) -> list[Cutout]:
     """Cut the larger objects, whole inside the picture, out of a photograph."""
     height, width = photo.image.shape[:2]
     cutouts = []
-    for mask in photo.masks:
+    for mask, name in zip(photo.masks, photo.names or [''] * len(photo.masks)):
         x, y, w, h = cv2.boundingRect(mask.astype(np.uint8))
         inside = x > 1 and y > 1 and x + w < width - 1 and y + h < height - 1
         if mask.sum() >= MIN_CUTOUT_PIXELS and (inside or mask.sum() > 6 * MIN_CUTOUT_PIXELS):
             window = np.s_[y:y + h, x:x + w]
-            cutouts.append(Cutout(photo.image[window], mask[window].astype(np.uint8)))
+            cutouts.append(Cutout(photo.image[window], mask[window].astype(np.uint8), name))
     return cutouts
 
 
@@ -124,45 +184,55 @@ class ClipRenderer:
         self.photos, self.cutouts, self.rng, self.size = photos, cutouts, rng, size
         self._outlined = [photo for photo in photos if photo.masks] or photos
 
-    def clip(self, frames: int, max_targets: int = 2, gap: int = 0) -> Clip:
+    def clip(self, frames: int, max_targets: int = 2, gap: int = 0, stories: float = 0.0) -> Clip:
         """
         Render a clip of `frames` frames with 1 to `max_targets` targets visible in the first.
 
-        `gap` frames are left out after the first: targets then return after a jump in time.
+        `gap` frames are left out after the first: targets then return after a jump in time. With
+        the probability `stories` a target leaves the view for a while, or something hides it, or
+        the camera looks away; and with half of it a look-alike of a target is in view.
         """
         while True:
-            clip = self._try(frames, max_targets, gap)
+            clip = self._try(frames, max_targets, gap, stories)
             if clip is not None:
                 return clip
 
-    def _try(self, frames: int, max_targets: int, gap: int) -> Clip | None:
+    def _try(self, frames: int, max_targets: int, gap: int, stories: float) -> Clip | None:
         rng, size = self.rng, self.size
-        pool = self._outlined if rng.random() < 0.7 else self.photos
-        photo = pool[rng.integers(len(pool))]
+        photo = self._background()
         times = np.concatenate([[0], np.arange(1, frames) + gap]).astype(float)
         # the robot's camera squeezes a 4:3 or 16:9 picture into a square
         squeeze = rng.uniform(0.55, 1.1)
         speed = rng.choice([0.2, 1.0, 2.0], p=[0.35, 0.45, 0.2])
         camera = _background_path(rng, photo.image.shape[:2], size, times, squeeze, 0.6 * speed)
+        motion = _Motion(times, size, squeeze, speed)
         count = rng.choice(5, p=[0.1, 0.3, 0.3, 0.2, 0.1])
-        sprites = [self._sprite() for _ in range(count)]
-        paths = [
-            _sprite_path(rng, s.image.shape[:2], size, times, squeeze, speed) for s in sprites]
-        wobbles = [_Wobble.random(rng, s.image.shape[:2]) for s in sprites]
-        targets = [mask for mask in photo.masks if mask.sum() > 400]
-        rng.shuffle(targets)
-        targets = targets[:3]
+        actors = [_Actor.enter(rng, self._sprite(), motion) for _ in range(count)]
+        outlines = [n for n, mask in enumerate(photo.masks) if mask.sum() > 400]
+        rng.shuffle(outlines)
+        outlines = outlines[:3]
+        elsewhere = photo, np.zeros(frames, bool)
+        if actors and rng.random() < stories / 2:
+            actors.insert(0, _Actor.enter(rng, self._lookalike(actors[0].cutout), motion))
+        if rng.random() < stories:
+            elsewhere = self._tell(actors, motion, len(outlines))
 
         images = np.empty((frames, size, size, 3), np.uint8)
-        masks = np.zeros((frames, len(targets) + len(sprites), size, size), bool)
+        masks = np.zeros((frames, len(outlines) + len(actors), size, size), bool)
         for t in range(frames):
-            image = _warp(photo.image, camera[t], size, cv2.BORDER_REFLECT_101)
-            for n, target in enumerate(targets):
-                masks[t, n] = _warp(target.astype(np.uint8), camera[t], size) > 0
-            for n, (sprite, path, wobble) in enumerate(zip(sprites, paths, wobbles), len(targets)):
-                pixels, alpha = wobble.bend(sprite, times[t])
-                alpha = _warp(alpha * np.float32(1), path[t], size)
-                pixels = _warp(pixels, path[t], size, cv2.BORDER_REPLICATE)
+            away = elsewhere[1][t]
+            shown = elsewhere[0] if away else photo
+            image = _warp(shown.image, camera[t], size, cv2.BORDER_REFLECT_101)
+            for n, outline in enumerate(outlines):
+                if not away:
+                    mask = photo.masks[outline].astype(np.uint8)
+                    masks[t, n] = _warp(mask, camera[t], size) > 0
+            for n, actor in enumerate(actors, len(outlines)):
+                if away and not actor.stays:
+                    continue
+                pixels, alpha = actor.wobble.bend(actor.cutout, times[t])
+                alpha = _warp(alpha * np.float32(1), actor.path[t], size)
+                pixels = _warp(pixels, actor.path[t], size, cv2.BORDER_REPLICATE)
                 blended = image + alpha[..., None] * (pixels.astype(np.float32) - image)
                 image = blended.astype(np.uint8)
                 masks[t, :n] &= alpha[None] < 0.5
@@ -174,8 +244,49 @@ class ClipRenderer:
         if not len(chosen):
             return None
         # moving sprites first, most of the time: they are rarer than outlines in photographs
-        order = chosen[np.argsort((chosen < len(targets)) + 0.9 * rng.random(len(chosen)))]
-        return Clip(images, masks[:, order[:max_targets]])
+        order = chosen[np.argsort((chosen < len(outlines)) + 0.9 * rng.random(len(chosen)))]
+        order = order[:max_targets]
+        names = [*((photo.names[n] if photo.names else '') for n in outlines),
+                 *(actor.cutout.name for actor in actors)]
+        return Clip(images, masks[:, order], tuple(names[n] for n in order))
+
+    def _background(self) -> Photo:
+        pool = self._outlined if self.rng.random() < 0.7 else self.photos
+        return pool[self.rng.integers(len(pool))]
+
+    def _tell(
+        self, actors: list[_Actor], motion: _Motion, outlines: int
+    ) -> tuple[Photo, np.ndarray]:
+        """
+        Take targets out of view for a while: some walk off, one is hidden, or the camera turns.
+
+        Changes `actors`; returns another background and the frames, (T,) bool, that show it.
+        """
+        rng, frames = self.rng, len(motion.times)
+        begin = int(rng.integers(1, frames))
+        end = int(rng.integers(begin + 1, frames + 1))
+        absent = np.zeros(frames, bool)
+        absent[begin:end] = True
+        story = rng.choice(['leaves', 'hidden', 'away'], p=[0.35, 0.3, 0.35])
+        if story == 'away' or not actors:
+            for actor in actors:
+                actor.stays = rng.random() < 0.2  # and is no less there
+            return self._background(), absent
+        if story == 'leaves':
+            for n, actor in enumerate(actors):
+                if n == 0 or rng.random() < 0.4:
+                    angle = rng.uniform(0, 2 * np.pi)
+                    actor.path[absent, :, 2] += 1.6 * motion.size * np.array(
+                        [np.cos(angle), np.sin(angle)])
+        else:
+            target = actors[int(rng.integers(len(actors)))]
+            actors.append(target.covered_by(rng, self._sprite(), absent))
+        return self._background(), np.zeros(frames, bool)
+
+    def _lookalike(self, cutout: Cutout) -> Cutout:
+        """Return the same thing in another colour."""
+        tint = self.rng.uniform(0.55, 1.15, 3) + self.rng.normal(0, 0.05)
+        return replace(cutout, image=np.clip(cutout.image * tint, 0, 255).astype(np.uint8))
 
     def _sprite(self) -> Cutout:
         if self.cutouts and self.rng.random() < 0.75:
@@ -183,7 +294,8 @@ class ClipRenderer:
         else:
             cutout = self._shape()
         if self.rng.random() < 0.5:
-            cutout = Cutout(cutout.image[:, ::-1], cutout.mask[:, ::-1])
+            cutout = replace(
+                cutout, image=cutout.image[:, ::-1], mask=cutout.mask[:, ::-1])
         return cutout
 
     def _shape(self) -> Cutout:
@@ -210,6 +322,43 @@ class ClipRenderer:
         if rng.random() < 0.5:
             texture = (texture * rng.uniform(0.4, 1.0, 3)).astype(np.uint8)
         return Cutout(texture, mask)
+
+
+@dataclass(frozen=True)
+class _Motion:
+    """How things move in a clip: the frames' times, the frames' side, the squeeze, the speed."""
+
+    times: np.ndarray
+    size: int
+    squeeze: float
+    speed: float
+
+
+@dataclass
+class _Actor:
+    """A cut-out that moves: its path is a (T, 2, 3) matrix from its pixels to the frame's."""
+
+    cutout: Cutout
+    path: np.ndarray
+    wobble: _Wobble
+    stays: bool = False  # in view while the camera looks away
+
+    @classmethod
+    def enter(cls, rng: np.random.Generator, cutout: Cutout, motion: _Motion) -> _Actor:
+        shape = cutout.image.shape[:2]
+        path = _sprite_path(rng, shape, motion.size, motion.times, motion.squeeze, motion.speed)
+        return cls(cutout, path, _Wobble.random(rng, shape))
+
+    def covered_by(self, rng: np.random.Generator, cutout: Cutout, when: np.ndarray) -> _Actor:
+        """Return an actor that stands before this one in the frames `when`, (T,) bool."""
+        height, width = self.cutout.mask.shape
+        rows, columns = cutout.mask.shape
+        grow = rng.uniform(1.1, 1.7) * max(height, width) / min(rows, columns)
+        onto = np.array([[grow, 0, (width - grow * columns) / 2],
+                         [0, grow, (height - grow * rows) / 2], [0, 0, 1]])
+        path = self.path @ onto
+        path[~when, :, 2] += 1e4  # out of view
+        return _Actor(cutout, path, _Wobble.random(rng, (rows, columns)))
 
 
 @dataclass(frozen=True)

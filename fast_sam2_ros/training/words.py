@@ -28,17 +28,7 @@ from fast_sam2_ros.grounding.activation import presence, resized, SCALES, Scores
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WEIGHTS, WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import EMBED_CHANNELS, EfficientNetLite0, normalise
-from fast_sam2_ros.training.clips import read_outlines, read_photo
-
-COCO_NAMES = (
-    'person|bicycle|car|motorcycle|airplane|bus|train|truck|boat|traffic light|fire hydrant|'
-    'stop sign|parking meter|bench|bird|cat|dog|horse|sheep|cow|elephant|bear|zebra|giraffe|'
-    'backpack|umbrella|handbag|tie|suitcase|frisbee|skis|snowboard|sports ball|kite|baseball bat|'
-    'baseball glove|skateboard|surfboard|tennis racket|bottle|wine glass|cup|fork|knife|spoon|'
-    'bowl|banana|apple|sandwich|orange|broccoli|carrot|hot dog|pizza|donut|cake|chair|couch|'
-    'potted plant|bed|dining table|toilet|tv|laptop|mouse|remote|keyboard|cell phone|microwave|'
-    'oven|toaster|sink|refrigerator|book|clock|vase|scissors|teddy bear|hair drier|toothbrush'
-).split('|')
+from fast_sam2_ros.training.clips import COCO_NAMES, read_outlines, read_photo
 
 FOLDS = 4
 LEAST_PHOTOS = 4  # that show a word, for it to be trained
