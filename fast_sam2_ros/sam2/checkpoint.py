@@ -226,7 +226,7 @@ def _load_folder(folder: Path, name: str, remedy: str) -> LoadedModel:
     _check_architecture(_read_json(folder / CONFIG_FILE, remedy), folder)
     check_weights(folder, remedy)
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             model, info = Sam2VideoModel.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32,
                 output_loading_info=True)
@@ -243,7 +243,7 @@ def _load_folder(folder: Path, name: str, remedy: str) -> LoadedModel:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers' progress bar and its table of missing weights off the terminal."""
     from transformers.utils import logging as transformers_logging
 
