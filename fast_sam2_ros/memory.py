@@ -3,10 +3,10 @@
 """
 The memory bank: what the tracker remembers of one target, in a fixed number of bytes.
 
-It holds the conditioning frame (the one that was prompted), the last `num_maskmem - 1` frames and
-an object pointer for the conditioning frame and for each of the last 15 frames. All of it is
-allocated at once; the oldest recent frame is overwritten by the newest. Of every frame only the
-retained tokens are stored, so the bytes fall with the keep ratio.
+It holds the conditioning frame (the one that was prompted), the last `num_maskmem - 1` frames, or
+fewer, and an object pointer for the conditioning frame and for each of the last 15 frames. All of
+it is allocated at once; the oldest recent frame is overwritten by the newest. Of every frame only
+the retained tokens are stored, so the bytes fall with the keep ratio.
 
 Ages and the slot to write next are tensors, so that writing a frame is the same sequence of
 operations every time.
@@ -128,6 +128,7 @@ class MemoryBank:
         self,
         *,
         recent_frames: int,
+        conditioning_row: int,
         max_pointers: int,
         conditioning_tokens: int,
         recent_tokens: int,
@@ -141,10 +142,13 @@ class MemoryBank:
         It has room for one conditioning frame of `conditioning_tokens` tokens, `recent_frames`
         frames of `recent_tokens` tokens, all of `memory_size` channels, and `max_pointers` object
         pointers of `hidden_size` channels, one of them the conditioning frame's.
+        `conditioning_row` is the row of the temporal encoding that the conditioning frame takes
+        whatever its age: the last one, also where there are fewer recent frames than other rows.
         """
         self.memory_size = memory_size
         self.hidden_size = hidden_size
         self.device = device
+        self._conditioning_row = conditioning_row
         self._conditioning = _FrameStore(1, conditioning_tokens, memory_size, device)
         self._recent = _FrameStore(recent_frames, recent_tokens, memory_size, device)
         self._frame_ring = _Ring(recent_frames, device)
@@ -199,8 +203,7 @@ class MemoryBank:
         ages, slots = self._frame_ring.ages, self._frame_ring.in_order()
         places = [(self._conditioning, 0)] + [(self._recent, slot) for slot in slots]
         counts = [store.counts[slot] for store, slot in places]
-        # The conditioning frame takes the last row of the temporal encoding whatever its age.
-        rows = [ages.new_full((1,), self._frame_ring.slots)]
+        rows = [ages.new_full((1,), self._conditioning_row)]
         rows += [ages[slot:slot + 1] - 1 for slot in slots]
         newest_first = self._pointer_ring.in_order()[::-1]
         return BankView(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
@@ -102,13 +102,16 @@ class Tracker:
         memory_keep_ratio: float | None = None,
         router: str = 'analytic',
         dense_conditioning: bool = True,
+        memory_frames: int | None = None,
     ) -> None:
         """
         Prepare to track with a loaded model.
 
         `keep_ratio`, in (0, 1], is the share of a frame's tokens that take part in memory
         attention; `memory_keep_ratio` the share that is remembered of it, None for the same.
-        `dense_conditioning` remembers all tokens of the conditioning frame. `router` is one of
+        `dense_conditioning` remembers all tokens of the conditioning frame. `memory_frames` is
+        how many recent frames are remembered besides it, None for as many as the model was
+        trained with; the object pointers are the same whatever it is. `router` is one of
         `pruning.routers.ROUTERS`. Raises ParameterError for a setting that is out of range.
         """
         self._parts = Sam2Parts(loaded.model)
@@ -120,8 +123,14 @@ class Tracker:
         self._memory_keep_ratio = memory_keep_ratio
         if memory_keep_ratio is not None:
             check_ratio('memory_keep_ratio', memory_keep_ratio)
+        most = self._parts.recent_frames
+        self.memory_frames = most if memory_frames is None else memory_frames
+        if not 0 < self.memory_frames <= most:
+            raise ParameterError(
+                f'memory_frames is {memory_frames}; this model remembers 1 to {most}')
         self.bank = MemoryBank(
-            recent_frames=self._parts.recent_frames,
+            recent_frames=self.memory_frames,
+            conditioning_row=most,
             max_pointers=self._parts.max_pointers,
             conditioning_tokens=self._conditioning_budget,
             recent_tokens=self._memory_budget,

@@ -9,10 +9,11 @@ import torch
 CONDITIONING = 5
 
 
-def make_bank(recent_tokens: int = 3, conditioning_tokens: int = CONDITIONING) -> MemoryBank:
+def make_bank(recent_tokens: int = 3, recent_frames: int = 2) -> MemoryBank:
     return MemoryBank(
-        recent_frames=2, max_pointers=4, conditioning_tokens=conditioning_tokens,
-        recent_tokens=recent_tokens, memory_size=4, hidden_size=8, device=torch.device('cpu'))
+        recent_frames=recent_frames, conditioning_row=2, max_pointers=4,
+        conditioning_tokens=CONDITIONING, recent_tokens=recent_tokens, memory_size=4,
+        hidden_size=8, device=torch.device('cpu'))
 
 
 def frame(value: float, count: int, scores: list[float] | None = None) -> FrameMemory:
@@ -55,6 +56,17 @@ def test_keeps_the_latest_frames_and_pointers_with_their_ages():
     assert view.age_row.tolist() == [2] * CONDITIONING + [1] * 3 + [0] * 3
     assert view.pointers[:, 0].tolist() == [0, 7, 6, 5]
     assert view.pointer_ages.tolist() == [8, 1, 2, 3]
+
+
+def test_fewer_frames_leave_the_encodings_of_the_others_as_they_are():
+    bank = make_bank(recent_frames=1)
+    fill(bank, 7)
+    view = bank.read()
+    assert view.features[:, 0].tolist() == [0] * CONDITIONING + [7] * 3
+    assert view.age_row.tolist() == [2] * CONDITIONING + [0] * 3
+    assert view.pointers[:, 0].tolist() == [0, 7, 6, 5]
+    # A frame less: 3 tokens of 8 + 4 + 4 bytes and the frame's age.
+    assert make_bank().nbytes - bank.nbytes == 3 * 16 + 8
 
 
 def test_a_new_conditioning_frame_forgets_everything():

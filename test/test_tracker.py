@@ -77,6 +77,29 @@ def test_fewer_tokens_take_fewer_bytes(loaded):
     assert bank_bytes(keep_ratio=0.25, memory_keep_ratio=1.0) == dense
 
 
+def test_fewer_memory_frames_forget_the_older_ones_and_take_fewer_bytes(loaded):
+    full, usual = Tracker(loaded, memory_frames=6), Tracker(loaded)
+    short = Tracker(loaded, memory_frames=2)
+    assert (short.memory_frames, usual.memory_frames) == (2, 6)
+    assert short.bank_bytes < usual.bank_bytes == full.bank_bytes
+    same, differs = [], []
+    for tracker in (full, usual, short):
+        tracker.prompt(FRAMES[0], BOX)
+    for frame in FRAMES[1:6]:
+        expected = usual.step(frame).logits
+        same.append(torch.equal(full.step(frame).logits, expected))
+        differs.append(not torch.equal(short.step(frame).logits, expected))
+    assert all(same)
+    # Frames 1 to 3 find at most two in the memory, all others lack one or more.
+    assert differs == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize('frames', [0, -1, 7])
+def test_memory_frames_that_the_model_has_not_are_refused(loaded, frames):
+    with pytest.raises(ParameterError, match='1 to 6'):
+        Tracker(loaded, memory_frames=frames)
+
+
 def test_bank_bytes_stay_the_same_while_tracking(loaded):
     tracker = Tracker(loaded)
     sizes = {tracker.bank_bytes, tracker.prompt(FRAMES[0], BOX).bank_bytes}
