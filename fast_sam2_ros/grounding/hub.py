@@ -1,0 +1,95 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Models and tokenizers of `transformers` that lie on this machine, loaded whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from fast_sam2_ros.errors import CheckpointError, name_some
+from fast_sam2_ros.sam2.checkpoint import (
+    check_weights, CONFIG_FILE, find_in_cache, quiet_transformers, split_hub_id)
+
+
+def find_folder(name: str, kind: str) -> tuple[Path, str]:
+    """
+    Return the folder of a hub id ('owner/model' or 'owner/model@revision') or of a path.
+
+    The second value says what to do where something in it is wrong. Raises CheckpointError,
+    which calls the model a `kind`, where it is not on this machine; nothing is downloaded.
+    """
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return folder, 'save the model and its tokenizer there again'
+    hub = None if name.startswith(('/', '.', '~')) else split_hub_id(name)
+    if hub is None:
+        raise CheckpointError(f"{kind} '{name}' is neither 'embedded', a folder nor a hub id")
+    remedy = f'run `fast-sam2 fetch {name}`'
+    cached = find_in_cache(*hub)
+    if cached is None:
+        raise CheckpointError(f'the {kind} {name} is not on this machine: {remedy}')
+    return cached, remedy
+
+
+def read_model_type(folder: Path, remedy: str) -> str:
+    """Return what config.json says the model is; raise CheckpointError where it is not there."""
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding='utf-8'))
+        return str(config['model_type'])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f'{folder} has no readable {CONFIG_FILE}: {remedy}') from error
+
+
+def load_part(
+    model_class: type[PreTrainedModel], folder: Path, remedy: str,
+    config: PretrainedConfig | None = None,
+) -> PreTrainedModel:
+    """
+    Load a model, or the part of it that `model_class` is, in float32 for inference.
+
+    config: instead of the folder's own.
+    Raises CheckpointError where a weight of this part is missing or of another shape.
+    """
+    check_weights(folder, remedy)
+    try:
+        with quiet_transformers():
+            model, info = model_class.from_pretrained(
+                folder, config=config, local_files_only=True, use_safetensors=True,
+                dtype=torch.float32, output_loading_info=True)
+    except ImportError as error:
+        raise _lacks_package(folder, error) from error
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f'{folder} does not fit its own {CONFIG_FILE} ({_first_line(error)}): {remedy}'
+        ) from error
+    if info['missing_keys']:
+        raise CheckpointError(
+            f'{folder} lacks weights of {model_class.__name__} '
+            f'({name_some(info["missing_keys"])}): {remedy}')
+    return model.eval().requires_grad_(False)
+
+
+def load_tokenizer(folder: Path, remedy: str) -> PreTrainedTokenizerBase:
+    """Load a folder's tokenizer; raise CheckpointError where it cannot be."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except ImportError as error:
+        raise _lacks_package(folder, error) from error
+    except Exception as error:  # the readers of vocabularies raise whatever they stumble over
+        raise CheckpointError(
+            f'the tokenizer of {folder} cannot be loaded ({_first_line(error)}): {remedy}'
+        ) from error
+
+
+def _lacks_package(folder: Path, error: ImportError) -> CheckpointError:
+    return CheckpointError(f'{folder} needs a package that is not here: {_first_line(error)}')
+
+
+def _first_line(error: Exception) -> str:
+    lines: list[Any] = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].strip() if lines else type(error).__name__
