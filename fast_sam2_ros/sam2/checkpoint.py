@@ -17,6 +17,7 @@ import torch
 
 from fast_sam2_ros.errors import CheckpointError, name_some, ParameterError
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
+from fast_sam2_ros.sam2.resize import check_image_size, resize_model
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel
@@ -47,7 +48,8 @@ _POSITIONS = ('shared_image_embedding.positional_embedding',
               'prompt_encoder.shared_embedding.positional_embedding')
 
 
-def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED) -> LoadedModel:
+def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED,
+               image_size: int | None = None) -> LoadedModel:
     """
     Load the model called `name` on to `device`; nothing is ever downloaded here.
 
@@ -61,14 +63,23 @@ def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED) -> Lo
     - 'random:tiny', 'random:small', 'random:base-plus', 'random:large': the real shapes with
       random weights, for timing.
 
+    `image_size` is the edge of the square input in pixels, None for what the model was trained
+    with; another one costs accuracy and, where it is smaller, saves time.
+
     Raises CheckpointError where the model is missing, incomplete or of another architecture,
-    and ParameterError for a device that this machine does not have.
+    and ParameterError for a device that this machine does not have, or a size that does not fit.
     """
     target = resolve_device(device)
+    if image_size is not None:
+        check_image_size(image_size)
     if name == AUTO:
         loaded = _load_auto(preferred)
     else:
         loaded = _load_named(name)
+    if image_size not in (None, loaded.preprocess.image_size):
+        loaded = replace(
+            loaded, model=resize_model(loaded.model, image_size),
+            preprocess=replace(loaded.preprocess, image_size=image_size))
     loaded.model.eval().requires_grad_(False)
     loaded.model.to(target)
     return loaded
