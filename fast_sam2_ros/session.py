@@ -238,10 +238,15 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
 def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                router: str = 'analytic', grounder: str = 'auto',
                memory_keep_ratio: float | None = None, lost_after: int = 5,
-               reground_period: float = 1.0) -> Session:
-    """Return a session on a model that is loaded already; otherwise as `open_session`."""
+               reground_period: float = 1.0, dense_conditioning: bool = True,
+               memory_frames: int | None = None) -> Session:
+    """Return a session on a model that is loaded already; otherwise as `open_session`.
+
+    `dense_conditioning` and `memory_frames` are those of `Tracker`.
+    """
     tracker = Tracker(loaded, keep_ratio=keep_ratio, memory_keep_ratio=memory_keep_ratio,
-                      router=router)
+                      router=router, dense_conditioning=dense_conditioning,
+                      memory_frames=memory_frames)
     session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
                       lost_after=lost_after, reground_period=reground_period)
     session.loaded = loaded
