@@ -38,7 +38,8 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--keep-ratio', type=ratio, default=0.5, metavar='R',
                         help='share of the tokens to keep, in (0, 1] (default: %(default)s)')
     parser.add_argument('--router', default='analytic',
-                        help='analytic, prior-only or random (default: %(default)s)')
+                        help='analytic, learned, learned-prior, prior-only, random, or the '
+                             '.safetensors file of a trained one (default: %(default)s)')
 
 
 def open_session_from(arguments: argparse.Namespace) -> Session:

@@ -16,7 +16,7 @@ PACKAGE = 'fast_sam2_ros'
 COMMANDS = {
     'demo': ('demo.run', 'show the tracker at work on a camera with known truth'),
     'track': ('offline', 'follow a target through a video or a folder of images'),
-    'evaluate': ('evaluation.davis', 'measure J and F on videos with masks'),
+    'evaluate': ('evaluation.evaluate', 'measure J and F on videos with masks'),
     'benchmark': ('evaluation.benchmark', 'time every stage of a step'),
     'train': (None, 'train what the package ships'),
     'fetch': ('sam2.fetch', 'download a checkpoint, whole or not at all'),
@@ -24,6 +24,7 @@ COMMANDS = {
 }
 TRAININGS = {
     'embedded': ('training.embedded', 'the embedded model'),
+    'router': ('training.router', 'the learned router of a checkpoint'),
     'words': ('training.words', 'the words that the embedded grounder knows'),
 }
 EXAMPLES = """examples:
@@ -71,7 +72,7 @@ def main(words: list[str] | None = None) -> int:
     """
     words = sys.argv[1:] if words is None else words
     logging.basicConfig(format='%(message)s', level=logging.WARNING)
-    arguments = build_parser(words).parse_args(words)
+    arguments = build_parser(words).parse_args(words, argparse.Namespace(words=words))
     module = (TRAININGS[arguments.what] if arguments.command == 'train'
               else COMMANDS[arguments.command])[0]
     try:

@@ -114,6 +114,7 @@ class Session:
         """
         self.clear()
         self._text = text.strip()
+        self.tracker.aim(self._text)
         if self._text:
             self._state = TargetState.SEARCHING
             self._message = f"'{self._text}' was not searched for yet"
@@ -125,6 +126,7 @@ class Session:
         """
         self.clear()
         self._text = text.strip()
+        self.tracker.aim(self._text)
         self._prompt = prompt
         self._state = TargetState.SEARCHING
         self._message = 'pointed at'

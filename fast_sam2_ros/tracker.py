@@ -111,13 +111,13 @@ class Tracker:
         attention; `memory_keep_ratio` the share that is remembered of it, None for the same.
         `dense_conditioning` remembers all tokens of the conditioning frame. `memory_frames` is
         how many recent frames are remembered besides it, None for as many as the model was
-        trained with; the object pointers are the same whatever it is. `router` is one of
-        `pruning.routers.ROUTERS`. Raises ParameterError for a setting that is out of range.
+        trained with; the object pointers are the same whatever it is. `router` is what
+        `make_router` takes. Raises ParameterError for a setting that is out of range.
         """
         self._parts = Sam2Parts(loaded.model)
         self._preprocess = loaded.preprocess
         self.takes_points = loaded.takes_points  # else boxes and points become rough masks
-        self._router = make_router(router, self._parts.device)
+        self._router = make_router(router, loaded)
         self._dense_conditioning = dense_conditioning
         self._keep_ratio = check_ratio('keep_ratio', keep_ratio)
         self._memory_keep_ratio = memory_keep_ratio
@@ -161,6 +161,10 @@ class Tracker:
     def router(self) -> str:
         """The name of the router."""
         return self._router.name
+
+    def aim(self, text: str) -> None:
+        """Tell the router the goal in words, '' for none; once a goal: a text encoder may run."""
+        self._router.aim(text)
 
     @property
     def keep_ratio(self) -> float:

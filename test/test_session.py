@@ -27,6 +27,10 @@ class FakeTracker:
     has_target: bool = False
     prompts: list[Prompt] = field(default_factory=list)
     steps: int = 0
+    aims: list[str] = field(default_factory=list)
+
+    def aim(self, text):
+        self.aims.append(text)
 
     def _result(self, score: float) -> StepResult:
         logits = torch.full((16, 16), -5.0)
@@ -230,3 +234,12 @@ def test_settings_out_of_range_are_refused(tracker, grounder):
         Session(tracker, grounder, lost_after=0)
     with pytest.raises(ParameterError, match='reground_period'):
         Session(tracker, grounder, reground_period=float('nan'))
+
+
+def test_the_router_learns_the_goal_once_and_forgets_it_with_the_target():
+    session = Session(FakeTracker(), FakeGrounder())
+    session.set_text(' cat ')
+    session.process(FRAME, 0.0)
+    session.process(FRAME, 0.1)
+    session.set_prompt(BOX)
+    assert session.tracker.aims == ['cat', '']

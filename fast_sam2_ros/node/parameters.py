@@ -74,7 +74,8 @@ class Settings:
         'auto', 'Finds the target that the text names: auto (the one that goes with the model), '
         'embedded, or a hub id or folder of Grounding DINO, OWLv2 or OmDet-Turbo.')
     router: str = _fixed(
-        'analytic', 'Chooses the tokens to keep.', choices=('analytic', 'prior-only', 'random'))
+        'analytic', 'Chooses the tokens to keep: analytic, learned, learned-prior, prior-only, '
+        'random, or the .safetensors file of a router trained for the model.')
     keep_ratio: float = _run_time(
         0.5, 'Share of the frame\'s tokens that enter memory attention.', low=0.05, high=1.0)
     memory_keep_ratio: float = _run_time(

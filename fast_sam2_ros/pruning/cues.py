@@ -112,30 +112,30 @@ class FrameCues:
 
     def __init__(self, feature_map: Tensor, probe: TextProbe) -> None:
         """Look at a (1, C, h, w) feature map with a probe for the goal."""
-        self._feature_map = feature_map
+        self.feature_map = feature_map
         self._probe = probe
 
     @property
     def grid(self) -> tuple[int, int]:
         """The size (h, w) of every map."""
-        return tuple(self._feature_map.shape[-2:])
+        return tuple(self.feature_map.shape[-2:])
 
     @cached_property
     def text(self) -> Tensor:
         """Relevance to the goal."""
-        return self._probe(self._feature_map)
+        return self._probe(self.feature_map)
 
     @cached_property
     def context(self) -> Tensor:
         """Local contrast: the distance between a token and the mean of its surroundings."""
         surround = functional.avg_pool2d(
-            self._feature_map, SURROUND, stride=1, padding=SURROUND // 2, count_include_pad=False)
-        return _to_unit((self._feature_map - surround).square().mean(dim=(0, 1)).sqrt())
+            self.feature_map, SURROUND, stride=1, padding=SURROUND // 2, count_include_pad=False)
+        return _to_unit((self.feature_map - surround).square().mean(dim=(0, 1)).sqrt())
 
     @cached_property
     def variance(self) -> Tensor:
         """The variance of the features among a token and its eight neighbours."""
-        features = self._feature_map
+        features = self.feature_map
         mean = functional.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         square = functional.avg_pool2d(
             features.square(), 3, stride=1, padding=1, count_include_pad=False)
@@ -164,6 +164,16 @@ class Cues:
     def grid(self) -> tuple[int, int]:
         """The size (h, w) of every cue."""
         return self._frame.grid
+
+    @property
+    def feature_map(self) -> Tensor:
+        """The frame's features, (1, C, h, w), for routers that look for themselves."""
+        return self._frame.feature_map
+
+    @property
+    def variance(self) -> Tensor:
+        """The local variance of the features."""
+        return self._frame.variance
 
     @property
     def text(self) -> Tensor:

@@ -10,7 +10,8 @@ from fast_sam2_ros.pruning.routers import best_tokens, make_router, ROUTERS
 import pytest
 import torch
 
-CPU = torch.device('cpu')
+LOADED = SimpleNamespace(
+    name='other/model', model=SimpleNamespace(device=torch.device('cpu')))
 
 
 def cues(**maps: torch.Tensor) -> SimpleNamespace:
@@ -38,7 +39,7 @@ def test_best_tokens_are_the_highest_in_row_order():
 
 
 def test_the_analytic_router_lets_every_cue_speak():
-    router = make_router('analytic', CPU)
+    router = make_router('analytic', LOADED)
     for name in ('text', 'context', 'uncertainty', 'prior'):
         cue = torch.zeros(3, 4)
         cue[1, 2] = 1
@@ -47,12 +48,12 @@ def test_the_analytic_router_lets_every_cue_speak():
 
 def test_prior_only_ignores_the_other_cues():
     prior = torch.rand(3, 4)
-    router = make_router('prior-only', CPU)
+    router = make_router('prior-only', LOADED)
     assert torch.equal(router.score(cues(prior=prior, text=torch.ones(3, 4))), prior)
 
 
 def test_random_draws_anew_and_repeatably():
-    first, second = make_router('random', CPU), make_router('random', CPU)
+    first, second = make_router('random', LOADED), make_router('random', LOADED)
     draws = [first.score(cues()) for _ in range(2)]
     assert not torch.equal(*draws)
     assert torch.equal(draws[0], second.score(cues()))
@@ -60,5 +61,5 @@ def test_random_draws_anew_and_repeatably():
 
 def test_an_unknown_router_is_refused_with_the_choices():
     with pytest.raises(ParameterError) as error:
-        make_router('oracle', CPU)
+        make_router('oracle', LOADED)
     assert all(name in str(error.value) for name in ROUTERS)
