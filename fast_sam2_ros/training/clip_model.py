@@ -22,6 +22,8 @@ from fast_sam2_ros.pruning.attention import POSITION_SCALE
 PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
 TRUTH_SHARE = 0.3  # of the boxes and clicks are remembered by the true mask all the same
 FIRST_FRAME_WEIGHT = 2.0  # in the loss: no other frame trains prompts
+ABSENT_WEIGHT = 3.0  # in the loss of presence: frames without the target are the rarer ones
+ACTIVATION_GRID = 48  # cells a side, of the maps that an outline by words comes from
 
 
 @dataclass
@@ -64,7 +66,7 @@ class ClipModel:
 
         `maps`: for each frame the backbone's four maps, (clips, h, w, C). `masks`: (T, B, S, S)
         truth, of which only the first frame is used. `clip_of_target`: (B,) index of each target's
-        clip. `prompt`: 'mask', 'box' or 'point', made from the first mask.
+        clip. `prompt`: 'mask', 'box', 'point' or 'words', made from the first mask.
         """
         features = self._features(maps[0], clip_of_target)
         output, pointer, memory_mask = self._prompted(features, masks[0], prompt, generator)
@@ -99,8 +101,9 @@ class ClipModel:
         """
         Answer the first frame; return its output, the target's pointer and the mask to remember.
 
-        A mask is taken as it is. A box or a click becomes a rough mask, and the model looks at the
-        frame through the memory of just that: it learns to mend the mask (see `Tracker`).
+        A mask is taken as it is. A box, a click or what a map of activation tells becomes a rough
+        mask, and the model looks at the frame through the memory of just that: it learns to mend
+        the mask (see `Tracker`).
         """
         model = self.model
         rough = mask if prompt == 'mask' else _rough_mask(mask, prompt, generator)
@@ -192,11 +195,15 @@ class ClipModel:
 
 def _rough_mask(mask: Tensor, prompt: str, generator: torch.Generator) -> Tensor:
     """
-    Return what a box or a click tells of (B, S, S) masks: the box filled, or a disc.
+    Return what a box, a click or an activation map tells of (B, S, S) masks.
 
     The box is jittered by some per cent of its size and filled whole or by its ellipse; the
-    disc's radius is a share of the frame.
+    disc's radius is a share of the frame; the activation is blurred and uneven.
     """
+    if prompt == 'words':
+        outline = _activated(mask, generator)
+        empty = outline.amax((1, 2), keepdim=True) < 0.5
+        return torch.where(empty, _rough_mask(mask, 'box', generator), outline)
     size = mask.shape[-1]
     steps = torch.arange(size, dtype=torch.float32)
     centres, radii = [], []
@@ -219,6 +226,22 @@ def _rough_mask(mask: Tensor, prompt: str, generator: torch.Generator) -> Tensor
     ellipse = x.square()[:, None] + y.square()[:, :, None] <= 1
     filled = (torch.rand(len(mask), 1, 1, generator=generator) < 0.5) & (prompt == 'box')
     return torch.where(filled, box, ellipse).float()
+
+
+def _activated(mask: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur (B, S, S) masks, make them uneven and cut them at a threshold, like a map of words."""
+    grid, size = (ACTIVATION_GRID,) * 2, mask.shape[-2:]
+    cells = F.interpolate(mask[:, None], grid, mode='area')
+    near = F.avg_pool2d(cells, 3, 1, 1)
+    wide = F.avg_pool2d(F.avg_pool2d(cells, 7, 1, 3), 5, 1, 2)
+    wide = wide / wide.amax((2, 3), keepdim=True).clamp(min=1e-6)
+    uneven = torch.randn(len(mask), 1, 7, 7, generator=generator)
+    uneven = F.interpolate(uneven, grid, mode='bicubic', align_corners=False)
+    roughness = 0.35 * torch.rand(len(mask), 1, 1, 1, generator=generator)
+    threshold = 0.3 + 0.3 * torch.rand(len(mask), 1, 1, 1, generator=generator)
+    level = (0.5 * near + 0.5 * wide + roughness * uneven) * (wide > 0.1)
+    full = F.interpolate(level - threshold, size, mode='bilinear', align_corners=False)
+    return (full[:, 0] > 0).to(mask.dtype)
 
 
 def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[str, float]]:
@@ -251,10 +274,15 @@ def clip_loss(outputs: list[FrameOutput], masks: Tensor) -> tuple[Tensor, dict[s
         'focal': 20 * (focal * shown).sum() / count,
         'dice': (dice * shown).sum() / count,
         'iou': ((predicted - iou).abs() * shown).sum() / count,
-        'presence': F.binary_cross_entropy_with_logits(score, present),
+        'presence': F.binary_cross_entropy_with_logits(
+            score, present, weight=torch.where(present > 0, 1.0, ABSENT_WEIGHT)),
     }
     figures = {name: value.item() for name, value in parts.items()}
     tracked = present[1:]
     figures['J'] = ((iou[1:] * tracked).sum() / tracked.sum().clamp(min=1)).item()
     figures['J_prompt'] = iou[0].mean().item()
+    figures['seen'] = (((score > 0) * present).sum() / present.sum().clamp(min=1)).item()
+    absent = 1 - present
+    if absent.any():
+        figures['absence_seen'] = (((score < 0) * absent).sum() / absent.sum()).item()
     return sum(parts.values()), figures

@@ -19,6 +19,7 @@ from pathlib import Path
 import time
 
 import numpy as np
+from safetensors.torch import load_file
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
@@ -38,17 +39,23 @@ from fast_sam2_ros.training.clips import (
     Clip,
     ClipRenderer,
     cut_out,
+    Cutout,
     load_photos,
+    load_stamps,
     load_yolo_photos,
     Photo,
+    PHOTOS_HELD_OUT,
+    split,
+    STAMPS_HELD_OUT,
 )
 
-PROMPTS = (('mask', 0.4), ('box', 0.45), ('point', 0.15))
-HELD_OUT = 6  # every sixth photograph is for validation only
+PROMPTS = (('mask', 0.35), ('box', 0.25), ('point', 0.1), ('words', 0.3))
+STORIES = 0.5  # of the clips: the target is out of view for a while
 PEAK_RATE = 5e-4
 LAST_RATE = 1e-5
 WARM_UP_STEPS = 100
 VALIDATION_CLIPS, VALIDATION_FRAMES = 12, 10
+VALIDATION_STORIES = 10  # clips for the object score
 AVERAGING = 0.998  # of the weights that are shipped, per step
 
 
@@ -62,29 +69,40 @@ class Stage:
     clips: int
 
 
-STAGES = (Stage(0.66, 256, 3, 6), Stage(0.82, 256, 6, 4), Stage(1.0, 384, 4, 3))
+# From scratch, and from weights that have learned to follow already (--init).
+FIRST_STAGES = (Stage(0.66, 256, 3, 6), Stage(0.82, 256, 6, 4), Stage(1.0, 384, 4, 3))
+LATER_STAGES = (Stage(0.4, 256, 5, 4), Stage(0.65, 256, 8, 3), Stage(1.0, 384, 5, 3))
 
 
 class ClipFeatures(IterableDataset):
     """Endless batches of (backbone maps by frame, masks (T, B, S, S), clip of target (B,))."""
 
-    def __init__(self, photos: list[Photo], stage: Stage, seed: int) -> None:
+    def __init__(
+        self, photos: list[Photo], stamps: list[Cutout], stage: Stage, seed: int
+    ) -> None:
         """Take the material and the size of a batch."""
-        self.photos, self.stage, self.seed = photos, stage, seed
+        self.photos, self.stamps, self.stage, self.seed = photos, stamps, stage, seed
 
     def __iter__(self) -> Iterator[tuple[list[list[Tensor]], Tensor, Tensor]]:
         """Render and encode, for ever."""
         torch.set_num_threads(1)
         stage, rng = self.stage, np.random.default_rng(self.seed)
-        cutouts = [cutout for photo in self.photos for cutout in cut_out(photo)]
-        renderer = ClipRenderer(self.photos, cutouts, rng, size=stage.image_size)
+        renderer = _renderer(self.photos, self.stamps, rng, stage.image_size)
         network = EfficientNetLite0.pretrained()
         while True:
             clips = [
-                renderer.clip(stage.frames, gap=int(rng.choice([0, 0, 0, 5, 15])))
+                renderer.clip(
+                    stage.frames, gap=int(rng.choice([0, 0, 0, 5, 15])), stories=STORIES)
                 for _ in range(stage.clips)
             ]
             yield encode(network, clips)
+
+
+def _renderer(
+    photos: list[Photo], stamps: list[Cutout], rng: np.random.Generator, size: int
+) -> ClipRenderer:
+    cutouts = [cutout for photo in photos for cutout in cut_out(photo)]
+    return ClipRenderer(photos, cutouts + stamps, rng, size=size)
 
 
 @torch.no_grad()
@@ -195,15 +213,20 @@ def _whiten(conv: nn.Conv2d, features: Tensor, rows: slice) -> None:
 class Trainer:
     """The state of a training run: model, averaged weights, optimiser, clock."""
 
-    def __init__(self, photos: list[Photo], args: argparse.Namespace) -> None:
-        """Split the photographs and start anew, or from a checkpoint."""
+    def __init__(
+        self, photos: list[Photo], backgrounds: list[Photo], stamps: list[Cutout],
+        args: argparse.Namespace,
+    ) -> None:
+        """Split the material and start anew, from given weights, or from a checkpoint."""
         self.args = args
-        self.held_out = [p for p in photos[::HELD_OUT] if p.masks]
-        held_out = {id(photo) for photo in self.held_out}
-        self.photos = [photo for photo in photos if id(photo) not in held_out]
+        self.photos, held_out = split(photos, PHOTOS_HELD_OUT)
+        self.held_out = [photo for photo in held_out if photo.masks]
+        self.photos += backgrounds
+        self.stamps, self.stamps_held_out = split(stamps, STAMPS_HELD_OUT)
+        self.stages = LATER_STAGES if args.init else FIRST_STAGES
         self.generator = torch.Generator().manual_seed(args.seed)
         self.step, self.seconds = 0, 0.0
-        self.model = self._trainable(build_embedded(STAGES[0].image_size))
+        self.model = self._trainable(build_embedded(self.stages[0].image_size))
         self.optimizer = self._optimizer()
         if args.resume and args.checkpoint.exists():
             state = torch.load(args.checkpoint, weights_only=True)
@@ -211,10 +234,12 @@ class Trainer:
             self.optimizer.load_state_dict(state['optimizer'])
             self.average, self.step = state['average'], state['step']
             self.seconds = state['seconds']
+            return
+        if args.init:
+            load_trained(self.model, load_file(args.init))
         else:
             initialise(self.model, self.photos, np.random.default_rng(args.seed))
-            self.average = {k: v.clone() for k, v in trained_state(self.model).items()}
-        self.validation = None
+        self.average = {k: v.clone() for k, v in trained_state(self.model).items()}
 
     @staticmethod
     def _trainable(model: Sam2VideoModel) -> Sam2VideoModel:
@@ -237,7 +262,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train through the stages, with a validation after each checkpoint."""
-        for stage in STAGES:
+        for stage in self.stages:
             if self.progress < stage.until:
                 self._enter(stage)
                 self._train(stage)
@@ -255,7 +280,7 @@ class Trainer:
     def _train(self, stage: Stage) -> None:
         clip_model = ClipModel(self.model)
         loader = DataLoader(
-            ClipFeatures(self.photos, stage, self.args.seed + self.step),
+            ClipFeatures(self.photos, self.stamps, stage, self.args.seed + self.step),
             batch_size=None, num_workers=1, prefetch_factor=4,
         )
         saved = self.seconds
@@ -319,26 +344,43 @@ class Trainer:
     @torch.no_grad()
     def _validate(self, model: Sam2VideoModel) -> dict[str, float]:
         """Return the mean J on held-out photographs by prompt, and of repeating the first mask."""
-        rng = np.random.default_rng(7)
-        cutouts = [cutout for photo in self.held_out for cutout in cut_out(photo)]
-        renderer = ClipRenderer(self.held_out, cutouts, rng, size=model.image_size)
+        renderer = _renderer(self.held_out, [], np.random.default_rng(7), model.image_size)
         network, clip_model = model.vision_encoder.backbone.network, ClipModel(model)
         totals = dict.fromkeys(
-            ('val_J_mask', 'val_J_box', 'val_J_prompt', 'val_J_first_mask'), 0.0)
+            ('val_J_mask', 'val_J_box', 'val_J_words', 'val_J_prompt', 'val_J_first_mask'), 0.0)
         for _ in range(VALIDATION_CLIPS):
             maps, masks, targets = encode(network, [renderer.clip(VALIDATION_FRAMES)])
             maps, masks = [[m.float() for m in level] for level in maps], masks.float()
-            for prompt in ('mask', 'box'):
+            for prompt in ('mask', 'box', 'words'):
                 outputs = clip_model(
                     maps, masks, targets, prompt, torch.Generator().manual_seed(1))
                 figures = clip_loss(outputs, masks)[1]
                 totals[f'val_J_{prompt}'] += figures['J']
-            totals['val_J_prompt'] += figures['J_prompt']  # of the box
+            totals['val_J_prompt'] += figures['J_prompt']  # by words
             still, shown = masks[:1] > 0, masks[1:].flatten(2).sum(2) >= 16
             union = ((masks[1:] > 0) | still).sum((2, 3)).clamp(min=1)
             repeat = ((masks[1:] > 0) & still).sum((2, 3)) / union
             totals['val_J_first_mask'] += ((repeat * shown).sum() / shown.sum()).item()
-        return {name: total / VALIDATION_CLIPS for name, total in totals.items()}
+        figures = {name: total / VALIDATION_CLIPS for name, total in totals.items()}
+        return {**figures, **self._validate_presence(network, clip_model)}
+
+    def _validate_presence(
+        self, network: EfficientNetLite0, clip_model: ClipModel
+    ) -> dict[str, float]:
+        """Return how often the object score is right, with the target in view and without."""
+        size = clip_model.model.image_size
+        renderer = _renderer(
+            self.held_out, self.stamps_held_out, np.random.default_rng(8), size)
+        rates: dict[str, list[float]] = {'seen': [], 'absence_seen': []}
+        for _ in range(VALIDATION_STORIES):
+            clip = renderer.clip(VALIDATION_FRAMES, stories=1.0)
+            maps, masks, targets = encode(network, [clip])
+            maps, masks = [[m.float() for m in level] for level in maps], masks.float()
+            outputs = clip_model(maps, masks, targets, 'mask', torch.Generator().manual_seed(1))
+            figures = clip_loss(outputs, masks)[1]
+            for name in rates.keys() & figures.keys():
+                rates[name].append(figures[name])
+        return {f'val_{name}': float(np.mean(values)) for name, values in rates.items()}
 
 
 def _cumulative(shares):
@@ -354,6 +396,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--data', type=Path, required=True,
         help='photographs with outlines, in the layout of YOLO segments (images/, labels/)')
     parser.add_argument('--backgrounds', type=Path, help='more photographs, without outlines')
+    parser.add_argument(
+        '--stamps', type=Path, help='cut-outs: PNG with transparency, named by their files')
+    parser.add_argument(
+        '--init', type=Path, metavar='SAFETENSORS',
+        help='go on from these weights, with new stages')
     parser.add_argument('--out', type=Path, default=Path('out/train'))
     parser.add_argument('--minutes', type=float, default=90.0, help='how long to train')
     parser.add_argument('--checkpoint-minutes', type=float, default=5.0)
@@ -367,10 +414,10 @@ def main(args: argparse.Namespace) -> int:
         raise InputError('--minutes must be above 0')
     args.checkpoint = args.out / 'embedded.checkpoint'
     photos = load_yolo_photos(args.data)
-    if args.backgrounds:
-        photos += load_photos(args.backgrounds)
+    backgrounds = load_photos(args.backgrounds) if args.backgrounds else []
+    stamps = load_stamps(args.stamps) if args.stamps else []
     torch.manual_seed(args.seed)
-    Trainer(photos, args).run()
+    Trainer(photos, backgrounds, stamps, args).run()
     return 0
 
 
