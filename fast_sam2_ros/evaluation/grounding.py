@@ -22,8 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_sam2_ros.demo.scene import Scene
-from fast_sam2_ros.evaluation.davis import environment, load_davis, read_expressions
+from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
 from fast_sam2_ros.evaluation.metrics import jaccard
+from fast_sam2_ros.evaluation.rows import environment
 from fast_sam2_ros.grounding.embedded import EmbeddedGrounder
 from fast_sam2_ros.grounding.refine import bounding_box
 from fast_sam2_ros.grounding.result import Grounding, NotFound

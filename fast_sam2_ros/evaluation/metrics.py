@@ -2,18 +2,53 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well a mask fits the truth: region similarity J and contour accuracy F.
 
-Both as Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object
-Segmentation", CVPR 2016, section 4, define them and the DAVIS benchmark computes them.
+Both, and what is said of them over a video (mean, recall and decay), as Perazzi et al., "A
+Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016, section 4,
+define them and the DAVIS benchmark (davis2017-evaluation) computes them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 import math
 
 import cv2
 import numpy as np
 
 BOUND = 0.008  # of the image's diagonal: how far a matching contour may be
+GOOD = 0.5  # a frame above this counts for the recall
+QUARTERS = 4
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """What J or F was over the frames of a video.
+
+    mean: over the frames, in [0, 1]; recall: the share of frames above 0.5; decay: how much the
+    first quarter of the frames is better than the last, in [-1, 1].
+    """
+
+    mean: float
+    recall: float
+    decay: float
+
+
+def over_time(values: Sequence[float]) -> OverTime:
+    """Return the mean, the recall and the decay of J or F, one value a frame, one at least.
+
+    The quarters meet at the frames nearest to 1/4, 1/2 and 3/4 of the way (the later one of two
+    as near), and a frame at which two meet is in both, as the benchmark has it.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or not values.size:
+        raise ValueError(f'one value a frame is needed, not an array of {values.shape}')
+    last = len(values) - 1
+    meets = [(2 * quarter * last + QUARTERS) // (2 * QUARTERS) for quarter in range(QUARTERS + 1)]
+    first_quarter, last_quarter = values[:meets[1] + 1], values[meets[-2]:]
+    return OverTime(
+        mean=float(values.mean()), recall=float(np.mean(values > GOOD)),
+        decay=float(first_quarter.mean() - last_quarter.mean()))
 
 
 def _check(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
