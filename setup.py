@@ -39,10 +39,12 @@ setup(
         # Meta's implementation, to compare with. It brings torchvision; requirements/official.txt
         # is for a machine that has none for its PyTorch.
         'official': ['sam2>=1.1'],
+        # What `fast-sam2 evaluate --plot` draws with.
+        'plot': ['matplotlib>=3.8'],
         # The tokenizer of the first SigLIP; CLIP and SigLIP 2 do without.
         'siglip': ['sentencepiece>=0.2', 'protobuf>=4'],
         'test': ['pytest>=8', 'pytest-timeout>=2.3', 'flake8>=7', 'psutil>=5.9',
-                 'sentencepiece>=0.2', 'protobuf>=4'],
+                 'sentencepiece>=0.2', 'protobuf>=4', 'matplotlib>=3.8'],
     },
     entry_points={'console_scripts': ['fast-sam2 = fast_sam2_ros.cli:main']},
 )

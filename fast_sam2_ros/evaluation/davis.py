@@ -1,6 +1,6 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Videos with a mask for every frame, in the layout of DAVIS, and what their targets are called."""
+"""Videos with a mask for every frame in the layout of DAVIS, and the names of their targets."""
 
 from __future__ import annotations
 
