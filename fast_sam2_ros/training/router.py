@@ -81,8 +81,9 @@ def rendered_examples(renderer: ClipRenderer) -> Iterator[Example]:
     """Yield the last frame of rendered clips, once for each target, for ever."""
     while True:
         clip = renderer.clip(CLIP_FRAMES, max_targets=3, stories=STORIES)
+        last = clip.frames[-1]
         for n, name in enumerate(clip.names):
-            yield Example(clip.frames[-1], clip.masks[-1, n],
+            yield Example(last, clip.masks[-1, n],
                           (clip.masks[-3, n], clip.masks[-2, n]), name)
 
 
@@ -109,6 +110,7 @@ class Sampler:
         self.parts, self.preprocess = Sam2Parts(loaded.model), loaded.preprocess
         self.encoder, self.rng = encoder, rng
         self._texts: dict[str, Tensor | None] = {}
+        self._seen: tuple[np.ndarray, Tensor] | None = None  # the last frame and its features
 
     @torch.no_grad()
     def __call__(self, example: Example) -> Sample | None:
@@ -118,14 +120,20 @@ class Sampler:
         covered = (functional.adaptive_max_pool2d(covered[None], parts.grid)[0] > 0).float()
         if covered.sum() < LEAST_TOKENS:
             return None
-        pixels = to_pixels(example.frame, self.preprocess, parts.device)
-        feature_map = parts.encode(pixels).feature_map
+        feature_map = self._encode(example.frame)
         history = MaskHistory.begin(self._drifted(example.before[0]), parts.grid)
         history = history.then(self._drifted(example.before[1]))
         nothing = TextProbe(feature_map.new_zeros(feature_map.shape[1]), feature_map.new_zeros(()))
         cues = Cues(FrameCues(feature_map, nothing), history)
         text = None if self.rng.random() < WORDLESS else self._embed(example.text)
         return Sample(feature_map[0].half(), cues.variance, cues.prior, covered, text)
+
+    def _encode(self, frame: np.ndarray) -> Tensor:
+        """Return the features of a frame, (1, C, h, w), once for all the targets in it."""
+        if self._seen is None or self._seen[0] is not frame:
+            pixels = to_pixels(frame, self.preprocess, self.parts.device)
+            self._seen = frame, self.parts.encode(pixels).feature_map
+        return self._seen[1]
 
     def _embed(self, text: str) -> Tensor | None:
         if text not in self._texts:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.training.clips import ClipRenderer, cut_out, Cutout, load_yolo_photos, Photo
+from fast_sam2_ros.training.clips import (
+    ClipRenderer, cut_out, Cutout, load_stamps, load_yolo_photos, Photo, split)
 
 RED = np.array([230, 20, 20], np.uint8)
 
@@ -73,3 +74,50 @@ def test_outlines_are_read_in_pixels(tmp_path: Path):
 def test_a_folder_without_photographs_is_an_error(tmp_path: Path):
     with pytest.raises(InputError, match='no photograph'):
         load_yolo_photos(tmp_path)
+
+
+def test_in_a_story_targets_are_gone_for_a_while_and_the_pixels_agree(photo):
+    stamp = Cutout(np.full((60, 60, 3), RED, np.uint8), np.ones((60, 60), np.uint8), 'box')
+    plain = Photo(np.full((240, 320, 3), 110, np.uint8))
+    renderer = ClipRenderer([plain], [stamp], np.random.default_rng(4), size=96)
+    grey = Cutout(np.full((40, 40, 3), 99, np.uint8), np.ones((40, 40), np.uint8))
+    renderer._shape = lambda: grey
+    gone = 0
+    for _ in range(30):
+        clip = renderer.clip(5, max_targets=1, stories=1.0)
+        assert clip.masks[0].any((1, 2)).all()
+        hidden = ~clip.masks[:, 0].any((1, 2))
+        gone += hidden.any()
+    assert gone > 10
+    assert not any(
+        (~renderer.clip(5, max_targets=1).masks.any((2, 3))[1:3]).any() for _ in range(5))
+
+
+def test_targets_carry_their_names(photo):
+    named = Photo(photo.image, photo.masks, ('box',))
+    clip = ClipRenderer([named], [], np.random.default_rng(2), size=96).clip(2, max_targets=4)
+    assert len(clip.names) == clip.masks.shape[1]
+    assert set(clip.names) <= {'box', ''}
+
+
+def test_stamps_are_named_by_their_files_and_drawings_are_left_out(tmp_path: Path):
+    image = np.zeros((80, 100, 4), np.uint8)
+    image[10:70, 20:80] = (0, 0, 255, 255)  # blue, green, red, alpha
+    for path in ('animals/polar_bear2.png', 'symbols/arrow.png', 'animals/01_polar_bear.png'):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / path), image)
+    cv2.imwrite(str(tmp_path / 'opaque.png'), image[..., :3])
+    first, second = load_stamps(tmp_path)
+    assert (first.name, second.name) == ('polar bear', 'polar')
+    assert first.mask.sum() == 60 * 60 and first.image[40, 50].tolist() == [255, 0, 0]
+
+
+def test_a_folder_without_stamps_is_an_error(tmp_path: Path):
+    with pytest.raises(InputError, match='no cut-out'):
+        load_stamps(tmp_path)
+
+
+def test_what_is_held_out_is_not_trained_on():
+    kept, held_out = split(list(range(13)), 6)
+    assert held_out == [0, 6, 12]
+    assert sorted(kept + held_out) == list(range(13))
