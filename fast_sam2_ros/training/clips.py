@@ -146,8 +146,8 @@ def load_stamps(folder: Path) -> list[Cutout]:
 
 
 def _stamp_name(stem: str) -> str:
-    """Return the words of a file's name, without numbers and what tells variants apart."""
-    words = stem.lower().replace('-', '_').split('_')
+    """Return the words of a file's name, without the numbers that tell variants apart."""
+    words = [word.strip('0123456789') for word in stem.lower().replace('-', '_').split('_')]
     return ' '.join(word for word in words if word.isalpha() and len(word) > 1)
 
 
