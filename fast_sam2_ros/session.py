@@ -1,6 +1,10 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker."""
+"""The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker.
+
+A target that was pointed at without words is described once, on the frame after the first, so
+that the first mask need not wait; by these words it is searched for once it is lost.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
+    from fast_sam2_ros.grounding.describe import Describer
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
@@ -41,9 +46,10 @@ class Report:
     mask: (H, W) uint8 of 0 and 1, as large as the frame; all zero unless tracking.
     score: the object score's logit; 0 where the tracker did not run.
     message: why the state is what it is, for a person.
-    latency: of this frame in ms; its total holds the time of the grounder where that ran.
+    latency: of this frame in ms; its total holds the time of the grounder and of the describer
+        where these ran.
     step: the tracker's own result, None where it did not run.
-    label: what the grounder called the target.
+    label: what the grounder, or the describer, called the target.
     grounded: whether the grounder ran on this frame.
     """
 
@@ -69,10 +75,11 @@ class Session:
     lost_after: frames in a row with an object score below zero after which the target is lost.
     reground_period: the least time between two searches for the same target, in seconds of the
         images' stamps.
+    describer: gives the words for a target that was pointed at.
     """
 
     def __init__(self, tracker: Tracker, grounder: Grounder | None, *, lost_after: int = 5,
-                 reground_period: float = 1.0):
+                 reground_period: float = 1.0, describer: Describer | None = None):
         if lost_after < 1:
             raise ParameterError(f'lost_after is {lost_after}; it must be 1 frame or more')
         if not reground_period >= 0:
@@ -80,6 +87,7 @@ class Session:
                 f'reground_period is {reground_period}; it must be 0 seconds or more')
         self.tracker = tracker
         self.grounder = grounder
+        self.describer = describer
         self.loaded: LoadedModel | None = None
         self.lost_after = lost_after
         self.reground_period = reground_period
@@ -106,6 +114,7 @@ class Session:
         self._misses = 0  # frames in a row without the target
         self._next_search = -math.inf  # stamp from which on the grounder may run
         self._understood = True  # whether searching for the text can succeed
+        self._undescribed = False  # whether the target is to be described
 
     def set_text(self, text: str) -> None:
         """Name a new target; the next frame searches for it. Blank text clears the target.
@@ -122,7 +131,8 @@ class Session:
     def set_prompt(self, prompt: Prompt, text: str = '') -> None:
         """Point at a new target; the next frame starts to track it.
 
-        With `text`, the target is searched for by these words once it is lost.
+        With `text`, the target is searched for by these words once it is lost; without, by what
+        the describer says of it.
         """
         self.clear()
         self._text = text.strip()
@@ -143,7 +153,7 @@ class Session:
             self._next_search = -math.inf
         self._last_stamp = stamp
         began = time.perf_counter()
-        step, grounded = None, False
+        step, grounded, described = None, False, False
         if self._prompt is not None:
             step = self._point(frame)
         elif self._search_is_due(stamp):
@@ -151,8 +161,9 @@ class Session:
         if step is None and self.tracker.has_target:
             step = self.tracker.step(frame)
             self._judge(step.score)
+            described = self._undescribed and self._describe(frame, step)
         elapsed = (time.perf_counter() - began) * 1e3
-        return self._report(frame, step, grounded, elapsed)
+        return self._report(frame, step, grounded, elapsed if grounded or described else None)
 
     def _point(self, frame: np.ndarray) -> StepResult:
         """Give the tracker what was pointed at; a prompt that it refuses clears the target."""
@@ -162,8 +173,21 @@ class Session:
             self.clear()
             raise
         self._prompt, self._label = None, self._text
+        self._undescribed = not self._text and self.describer is not None
         self._follow(TargetState.TRACKING, 'pointed at')
         return step
+
+    def _describe(self, frame: np.ndarray, step: StepResult) -> bool:
+        """Put the target of a step in words; return False where the step does not show it."""
+        mask = step.mask(*frame.shape[:2]) > 0
+        if self.describer is None or step.score < 0 or not mask.any():
+            return False
+        self._undescribed = False
+        self._text = self._label = self.describer.describe(frame, mask)
+        self.tracker.aim(self._text)
+        known = f"which looks like '{self._text}'" if self._text else 'and fits no known word'
+        self._message = f'pointed at, {known}'
+        return True
 
     def _search_is_due(self, stamp: float) -> bool:
         return (self._state in (TargetState.SEARCHING, TargetState.LOST) and bool(self._text)
@@ -202,14 +226,15 @@ class Session:
         self._state, self._message, self._misses = state, message, 0
 
     def _report(self, frame: np.ndarray, step: StepResult | None, grounded: bool,
-                elapsed: float) -> Report:
+                elapsed: float | None) -> Report:
+        """Sum the frame up; `elapsed` ms took more than the tracker's own step."""
         height, width = frame.shape[:2]
         if step is not None and self._state is TargetState.TRACKING:
             mask = step.mask(height, width)
         else:
             mask = np.zeros((height, width), dtype=np.uint8)
         latency = NO_LATENCY if step is None else step.latency
-        if grounded:
+        if elapsed is not None:
             latency = replace(latency, total=elapsed)
         rows, columns = self.tracker.grid
         return Report(
@@ -223,25 +248,28 @@ class Session:
 def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 0.5,
                  router: str = 'analytic', grounder: str = 'auto',
                  memory_keep_ratio: float | None = None, lost_after: int = 5,
-                 reground_period: float = 1.0, preferred: str = PREFERRED) -> Session:
+                 reground_period: float = 1.0, preferred: str = PREFERRED,
+                 describer: str = 'embedded') -> Session:
     """Load a model and its grounder and return a session that waits for a target.
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
-    that the model 'auto' looks for. The other names are those of `load_model`, `Tracker` and
+    that the model 'auto' looks for; `describer` is 'embedded', 'none', or a hub id or a folder
+    (`grounding.describe.load_describer`). The other names are those of `load_model`, `Tracker` and
     `Session`. Raise CheckpointError or ParameterError, in words that tell what to do.
     """
     device = str(resolve_device(device))
     return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio,
                       router=router, grounder=grounder, memory_keep_ratio=memory_keep_ratio,
-                      lost_after=lost_after, reground_period=reground_period)
+                      lost_after=lost_after, reground_period=reground_period,
+                      describer=describer)
 
 
 def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                router: str = 'analytic', grounder: str = 'auto',
                memory_keep_ratio: float | None = None, lost_after: int = 5,
                reground_period: float = 1.0, dense_conditioning: bool = True,
-               memory_frames: int | None = None) -> Session:
+               memory_frames: int | None = None, describer: str = 'none') -> Session:
     """Return a session on a model that is loaded already; otherwise as `open_session`.
 
     `dense_conditioning` and `memory_frames` are those of `Tracker`.
@@ -250,7 +278,8 @@ def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                       router=router, dense_conditioning=dense_conditioning,
                       memory_frames=memory_frames)
     session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
-                      lost_after=lost_after, reground_period=reground_period)
+                      lost_after=lost_after, reground_period=reground_period,
+                      describer=_open_describer(describer, device))
     session.loaded = loaded
     return session
 
@@ -265,3 +294,11 @@ def _open_grounder(name: str, loaded: LoadedModel, tracker: Tracker,
         cached = loaded.name != 'embedded' and find_in_cache(PREFERRED_GROUNDER) is not None
         name = PREFERRED_GROUNDER if cached else 'embedded'
     return load_grounder(name, tracker, device)
+
+
+def _open_describer(name: str, device: str) -> Describer | None:
+    if name == 'none':
+        return None
+    from fast_sam2_ros.grounding.describe import load_describer
+
+    return load_describer(name, device)

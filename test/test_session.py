@@ -73,6 +73,20 @@ class FakeGrounder:
         return text in self.vocabulary
 
 
+@dataclass
+class FakeDescriber:
+    """Calls everything by one name and keeps the masks that it was shown."""
+
+    words: str = 'cat'
+    name: str = 'fake'
+    masks: list[np.ndarray] = field(default_factory=list)
+
+    def describe(self, image, mask):
+        assert image.shape[:2] == mask.shape and mask.dtype == bool
+        self.masks.append(mask)
+        return self.words
+
+
 @pytest.fixture
 def tracker():
     return FakeTracker()
@@ -243,3 +257,61 @@ def test_the_router_learns_the_goal_once_and_forgets_it_with_the_target():
     session.process(FRAME, 0.1)
     session.set_prompt(BOX)
     assert session.tracker.aims == ['cat', '']
+
+
+def test_a_target_that_was_pointed_at_is_described_on_the_frame_after(tracker, grounder):
+    describer = FakeDescriber()
+    session = Session(tracker, grounder, lost_after=3, describer=describer)
+    session.set_prompt(BOX)
+    first = session.process(FRAME, 0.0)
+    assert first.state is TargetState.TRACKING and first.mask.any()
+    assert (first.target_text, first.label) == ('', '') and not describer.masks
+    second = session.process(FRAME, 0.1)
+    assert (second.target_text, second.label) == ('cat', 'cat') and "'cat'" in second.message
+    assert second.latency.total != 5  # the describer's time is in it
+    assert np.array_equal(describer.masks[0], second.mask > 0)
+    third = session.process(FRAME, 0.2)
+    assert (third.target_text, third.latency.total) == ('cat', 5)
+    assert len(describer.masks) == 1 and tracker.aims == ['', 'cat']
+
+
+def test_once_lost_it_is_searched_for_by_its_description(tracker, grounder):
+    session = Session(tracker, grounder, lost_after=3, describer=FakeDescriber())
+    session.set_prompt(BOX)
+    states(session, [0.0, 0.1])
+    tracker.scores = [-1.0]
+    assert states(session, [0.2, 0.3, 0.4])[-1] is TargetState.LOST and not grounder.calls
+    report = session.process(FRAME, 0.5)
+    assert grounder.calls == ['cat'] and report.state is TargetState.TRACKING
+    assert report.label == 'tabby cat'
+
+
+def test_it_is_described_only_where_it_is_seen(tracker, grounder):
+    describer = FakeDescriber()
+    tracker.scores = [-1.0, -1.0, 2.0]
+    session = Session(tracker, grounder, lost_after=5, describer=describer)
+    session.set_prompt(BOX)
+    texts = [session.process(FRAME, stamp).target_text for stamp in (0.0, 0.1, 0.2, 0.3)]
+    assert texts == ['', '', '', 'cat'] and len(describer.masks) == 1
+
+
+def test_without_words_that_fit_it_is_tracked_all_the_same(tracker, grounder):
+    describer = FakeDescriber(words='')
+    session = Session(tracker, grounder, lost_after=3, describer=describer)
+    session.set_prompt(BOX)
+    states(session, [0.0, 0.1, 0.2])
+    assert 'no known word' in session.process(FRAME, 0.3).message and len(describer.masks) == 1
+    tracker.scores = [-1.0]
+    assert states(session, [0.4, 0.5, 0.6, 0.7])[-1] is TargetState.LOST and not grounder.calls
+
+
+def test_words_of_the_user_go_before_a_description(tracker, grounder):
+    describer = FakeDescriber()
+    session = Session(tracker, grounder, describer=describer)
+    session.set_prompt(BOX, 'dog')
+    states(session, [0.0, 0.1])
+    assert session.target_text == 'dog' and not describer.masks
+    session.set_prompt(BOX)
+    session.set_text('cat')  # named before the description came
+    states(session, [0.2, 0.3])
+    assert not describer.masks
