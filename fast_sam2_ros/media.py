@@ -159,7 +159,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 def read_mask(path: Path) -> np.ndarray:
     """Read a mask as (H, W) bool: True where any channel is not zero."""
-    return read_image(path).any(axis=2)
+    red, green, blue = cv2.split(read_image(path))  # any(axis=2) is several times slower
+    return (red | green | blue) != 0
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
