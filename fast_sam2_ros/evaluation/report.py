@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from statistics import mode
 from typing import Any, TYPE_CHECKING
 
 from fast_sam2_ros.errors import ParameterError
@@ -141,24 +143,25 @@ def _draw(axes: Axes, rows: list[Row], baseline: list[Row], key: str, label: str
 
 
 def _lines(rows: list[Row]) -> dict[str, list[Row]]:
-    """Sort the means of one panel into lines, named by the router and by what else varies."""
-    keys = [(row.router, *_others(row)) for row in rows]
-    varying = [len(set(column)) > 1 for column in zip(*keys)]
+    """Sort the means of one panel into lines, named by the router and by what is unusual."""
+    several_models = len({row.model for row in rows}) > 1
     lines: dict[str, list[Row]] = {}
-    for row, (router, *others) in zip(rows, keys):
-        shown = [other for other, varies in zip(others, varying[1:]) if varies and other]
-        lines.setdefault(', '.join([router, *shown]), []).append(row)
+    for row in rows:
+        alike = [other for other in rows if other.model == row.model]
+        words = [row.router, row.model if several_models else '', *_unusual(row, alike)]
+        lines.setdefault(', '.join(filter(None, words)), []).append(row)
     return lines
 
 
-def _others(row: Row) -> tuple[str, ...]:
-    """Say in words what a line has besides its router; empty words for the usual."""
-    tied = row.memory_keep_ratio == row.keep_ratio
-    return (
-        row.model,
-        f'{row.image_size} px',
-        f'{row.memory_frames} memory frames',
-        '' if tied else f'{row.memory_keep_ratio:g} in memory',
-        '' if row.dense_conditioning else 'first frame pruned',
-        'named' if row.with_text and row.prompt != 'text' else '',
-    )
+def _unusual(row: Row, alike: list[Row]) -> Iterator[str]:
+    """Say what sets a row apart, besides its router, from most rows of the same model."""
+    if row.image_size != mode(other.image_size for other in alike):
+        yield f'{row.image_size} px'
+    if row.memory_frames != mode(other.memory_frames for other in alike):
+        yield f'{row.memory_frames} memory frames'
+    if row.memory_keep_ratio != row.keep_ratio:
+        yield f'{row.memory_keep_ratio:g} in memory'
+    if not row.dense_conditioning:
+        yield 'first frame pruned'
+    if row.with_text and row.prompt != 'text':
+        yield 'named'

@@ -99,11 +99,15 @@ def test_the_plot_has_a_line_for_each_router(drawn, tmp_path):
 
 def test_what_varies_besides_has_lines_of_its_own(drawn, tmp_path):
     report.plot(result(
-        ROW, replace(ROW, image_size=32), replace(ROW, memory_keep_ratio=0.05),
-        replace(ROW, data='e', JF=0.9)), tmp_path / 'x.svg')
+        ROW, replace(ROW, image_size=32), replace(ROW, memory_frames=1),
+        replace(ROW, memory_keep_ratio=0.05), replace(ROW, dense_conditioning=False),
+        replace(ROW, with_text=True), replace(ROW, data='e', JF=0.9),
+        replace(ROW, data='e', model='other', image_size=32)), tmp_path / 'x.svg')
     first, second = drawn['keep ratio']
-    assert set(first) == {'analytic, 64 px', 'analytic, 32 px', 'analytic, 64 px, 0.05 in memory'}
-    assert second == {'analytic': [(0.5, 0.9)]}
+    assert set(first) == {
+        'analytic', 'analytic, 32 px', 'analytic, 1 memory frames', 'analytic, 0.05 in memory',
+        'analytic, first frame pruned', 'analytic, named'}
+    assert second == {'analytic, m': [(0.5, 0.9)], 'analytic, other': [(0.5, 0.3)]}
 
 
 def test_without_matplotlib_the_user_is_told_how_to_get_it(monkeypatch, tmp_path):
