@@ -430,7 +430,7 @@ def _wander(rng: np.random.Generator, frames: int, reach: float) -> np.ndarray:
 
 
 def _trapezium(frames: int, begin: int, rise: int, end: int, fall: int) -> np.ndarray:
-    """Return a smooth curve (T,) that rises from 0 to 1 from `begin` on, and falls from `end` on."""
+    """Return a smooth curve (T,) that rises from 0 to 1 at `begin` and falls at `end`."""
     times = np.arange(frames)
     up = np.clip((times - begin) / rise, 0, 1)
     down = np.clip((times - end) / fall, 0, 1)
