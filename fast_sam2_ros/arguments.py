@@ -42,10 +42,10 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
                              '.safetensors file of a trained one (default: %(default)s)')
 
 
-def open_session_from(arguments: argparse.Namespace) -> Session:
-    """Open the session that these options ask for."""
+def open_session_from(arguments: argparse.Namespace, describer: str = 'none') -> Session:
+    """Open the session that these options ask for; `describer` is that of `open_session`."""
     from fast_sam2_ros.session import open_session
 
     return open_session(
         model=arguments.model, device=arguments.device, grounder=arguments.grounder,
-        keep_ratio=arguments.keep_ratio, router=arguments.router)
+        keep_ratio=arguments.keep_ratio, router=arguments.router, describer=describer)

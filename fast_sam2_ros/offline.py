@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tokens', action='store_true',
                         help='dim the tokens that were not kept in the overlay')
     parser.add_argument('--json', action='store_true', help='print the summary as JSON')
+    parser.add_argument('--describer', default='embedded',
+                        help='puts the target of --box or --mask in words, by which it is '
+                             'searched for once it is lost: embedded, none, or the hub id or '
+                             'folder of CLIP, SigLIP, BLIP, GIT or Florence-2 '
+                             '(default: %(default)s)')
     add_tracking_arguments(parser)
 
 
@@ -61,10 +66,9 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.fps > 0:
         raise InputError(f'--fps is {arguments.fps:g}; it must be above 0')
     media = open_media(arguments.input, arguments.fps)
-    if arguments.text is None:
-        arguments.grounder = 'none'
-    session = open_session_from(arguments)
-    if arguments.text is not None:
+    named = arguments.text is not None
+    session = open_session_from(arguments, 'none' if named else arguments.describer)
+    if named:
         session.set_text(arguments.text)
     else:
         session.set_prompt(_prompt(arguments))

@@ -31,6 +31,7 @@ OVERRIDES = {
     'model': str,
     'device': str,
     'grounder': str,
+    'describer': str,
     'router': str,
     'keep_ratio': float,
     'target_text': str,
@@ -64,6 +65,10 @@ def generate_launch_description() -> LaunchDescription:
             'grounder', default_value='',
             description='Finds what the text names: auto, embedded, or a hub id or folder. '
                         'Empty: as in params_file.'),
+        DeclareLaunchArgument(
+            'describer', default_value='',
+            description='Puts what was pointed at in words: embedded, none, or a hub id or '
+                        'folder. Empty: as in params_file.'),
         DeclareLaunchArgument(
             'router', default_value='',
             description='Chooses the tokens to keep. Empty: as in params_file.'),

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from fast_sam2_ros import cli
+from fast_sam2_ros.demo.scene import cut_out, fill
+from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.media import open_media, read_mask, VideoWriter, write_image, write_mask
+
+CATS = set(range(281, 286))  # ImageNet's classes
 
 
 @pytest.fixture
@@ -57,6 +61,25 @@ def test_a_mask_is_taken_over_on_the_first_frame_of_a_folder(tmp_path, capsys):
     first = read_mask(tmp_path / 'out' / 'masks' / '0.png')
     union, both = (first | (mask == 1)).sum(), (first & (mask == 1)).sum()
     assert both / union > 0.6  # the model sees it on 16 x 16 pixels
+
+
+def test_what_was_pointed_at_is_put_in_words(tmp_path):
+    image, outline = cut_out('cat')
+    (tmp_path / 'frames').mkdir()
+    for index in range(3):
+        write_image(tmp_path / 'frames' / f'{index}.png', image)
+    write_mask(tmp_path / 'mask.png', fill(outline, *image.shape[:2]))
+    command = ['track', str(tmp_path / 'frames'), '--mask', str(tmp_path / 'mask.png'),
+               '--model', 'embedded', '--out', str(tmp_path)]
+    texts = {}
+    for describer in ('embedded', 'none'):
+        assert cli.main([*command, '--describer', describer]) == 0
+        track = json.loads((tmp_path / 'track.json').read_text())
+        texts[describer] = [frame['target_text'] for frame in track['frames']]
+    first, second, third = texts['embedded']
+    assert first == '' and third == second
+    assert set(Vocabulary().understand(second).classes) & CATS
+    assert texts['none'] == ['', '', '']
 
 
 @pytest.mark.parametrize('words, reason', [

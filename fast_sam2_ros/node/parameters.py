@@ -73,6 +73,10 @@ class Settings:
     grounder: str = _fixed(
         'auto', 'Finds the target that the text names: auto (the one that goes with the model), '
         'embedded, or a hub id or folder of Grounding DINO, OWLv2 or OmDet-Turbo.')
+    describer: str = _fixed(
+        'embedded', 'Puts a target that was pointed at in words, by which it is searched for once '
+        'it is lost: embedded, none, or a hub id or folder of CLIP, SigLIP, BLIP, GIT or '
+        'Florence-2.')
     router: str = _fixed(
         'analytic', 'Chooses the tokens to keep: analytic, learned, learned-prior, prior-only, '
         'random, or the .safetensors file of a router trained for the model.')

@@ -53,6 +53,7 @@ def open_session(settings: Settings) -> Session:
     return session.open_session(
         model=settings.model, preferred=settings.preferred_model, device=settings.device,
         keep_ratio=settings.keep_ratio, router=settings.router, grounder=settings.grounder,
+        describer=settings.describer,
         memory_keep_ratio=_memory_keep_ratio(settings), lost_after=settings.lost_after,
         reground_period=settings.reground_period)
 

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parents[2]
 TRACKER = ROOT / 'launch' / 'tracker.launch.py'
 DEMO = ROOT / 'launch' / 'demo.launch.py'
 ARGUMENTS = {
-    TRACKER: {'image', 'model', 'device', 'keep_ratio', 'grounder', 'router', 'params_file',
-              'namespace', 'autostart', 'use_sim_time', 'image_transport', 'target_text',
-              'log_level'},
+    TRACKER: {'image', 'model', 'device', 'keep_ratio', 'grounder', 'describer', 'router',
+              'params_file', 'namespace', 'autostart', 'use_sim_time', 'image_transport',
+              'target_text', 'log_level'},
     DEMO: {'source', 'rate', 'loop', 'target_text', 'namespace', 'rviz'},
 }
 LAUNCH_FILES = pytest.mark.parametrize('path', ARGUMENTS, ids=lambda path: path.name)

@@ -49,7 +49,7 @@ def test_the_table_has_every_parameter_with_its_default():
     ({'memory_keep_ratio': 0.01}, 'give 0 or 0.05 to 1.0'),
     ({'lost_after': 0}, 'lost_after is 0; give 1 to 1000'),
     ({'lost_after': 2.5}, 'give a int'),
-    ({'router': 'magic'}, "router is 'magic'; give analytic"),
+    ({'image_qos': 'magic'}, "image_qos is 'magic'; give sensor_data"),
     ({'label_id': 256}, 'label_id'),
     ({'keep_ratio': 0.3, 'mask_format': 'colour'}, 'mask_format'),
 ])
