@@ -16,15 +16,29 @@ from fast_sam2_ros.media import IMAGE_SUFFIXES, read_image, read_mask
 
 RESOLUTION = '480p'
 FRAMES_PER_SECOND = 24.0  # of the DAVIS videos; gives the frames their stamps
+LEAST_FRAMES = 3  # since the first and the last do not count
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """One video: its frames' files and its masks' files, as many, in order."""
+    """One video: its frames' files, its masks' files, as many, in order, and frames a second."""
 
     name: str
     frames: tuple[Path, ...]
     masks: tuple[Path, ...]
+    rate: float = FRAMES_PER_SECOND
+
+    def thinned(self, every: int) -> Sequence:
+        """
+        Return the video with `every` n-th frame, from the first on.
+
+        Raises InputError where fewer than `LEAST_FRAMES` are left.
+        """
+        frames, masks = self.frames[::every], self.masks[::every]
+        if len(frames) < LEAST_FRAMES:
+            raise InputError(f'{self.name} has {len(frames)} frames; {LEAST_FRAMES} are needed at '
+                             'least, since the first and the last do not count')
+        return Sequence(self.name, frames, masks, self.rate / every)
 
     def images(self) -> Iterator[np.ndarray]:
         """Read the frames, (H, W, 3) uint8 RGB."""
@@ -63,10 +77,7 @@ def _load_sequence(name: str, images: Path, annotations: Path) -> Sequence:
     missing = [mask for mask in masks if not mask.is_file()]
     if missing:
         raise InputError(f'{missing[0]} is missing: each frame of {name} needs its mask')
-    if len(frames) < 3:
-        raise InputError(f'{images} has {len(frames)} frames; 3 are needed at least, since the '
-                         'first and the last do not count')
-    return Sequence(name, tuple(frames), tuple(masks))
+    return Sequence(name, tuple(frames), tuple(masks)).thinned(1)
 
 
 def read_expressions(path: Path) -> dict[str, str]:

@@ -26,7 +26,7 @@ from fast_sam2_ros.arguments import add_model_arguments, ratio
 from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.evaluation import report, rows as results
 from fast_sam2_ros.evaluation.davis import (
-    bounding_box, FRAMES_PER_SECOND, load_davis, read_expressions, Sequence)
+    bounding_box, load_davis, read_expressions, Sequence)
 from fast_sam2_ros.evaluation.metrics import boundary_f, jaccard, over_time
 from fast_sam2_ros.evaluation.rows import BASELINE, mean_row, Result, Row
 from fast_sam2_ros.pruning.routers import ROUTERS
@@ -78,15 +78,19 @@ class Task:
     expressions: dict[str, str]
 
 
-def load_task(root: Path, names: list[str] | None, prompt: str, table: Path | None) -> Task:
+def load_task(
+    root: Path, names: list[str] | None, prompt: str, table: Path | None, every: int = 1
+) -> Task:
     """
-    Read what there is to track in a folder in the layout of DAVIS.
+    Read what there is to track in a folder in the layout of DAVIS: all or `every` n-th frame.
 
     `table` names the targets; with the prompt `text` it is expressions.csv in `root` unless it is
     given, with the others targets are named only where it is given. Raises InputError where a
     target is neither named nor to be seen on the first frame.
     """
-    sequences = load_davis(root, names)
+    if every < 1:
+        raise ParameterError(f'--every is {every}; it must be 1 or more')
+    sequences = [sequence.thinned(every) for sequence in load_davis(root, names)]
     expressions: dict[str, str] = {}
     if prompt == 'text' or table is not None:
         expressions = read_expressions(table or root / 'expressions.csv')
@@ -99,7 +103,8 @@ def load_task(root: Path, names: list[str] | None, prompt: str, table: Path | No
             if not sequence.truth(0).any():
                 raise InputError(
                     f'{sequence.masks[0]} is empty: there is no target to point at')
-    return Task(root.resolve().name, sequences, prompt, expressions)
+    data = root.resolve().name + (f', every {every} frames' if every > 1 else '')
+    return Task(data, sequences, prompt, expressions)
 
 
 def score_frames(sequence: Sequence, masks: list[np.ndarray]) -> dict[str, float]:
@@ -149,7 +154,7 @@ def evaluate_session(
     masks, tokens, seconds = [], [], []
     for index, image in enumerate(sequence.images()):
         began = time.perf_counter()
-        outcome = session.process(image, index / FRAMES_PER_SECOND)
+        outcome = session.process(image, index / sequence.rate)
         seconds.append(time.perf_counter() - began)
         masks.append(outcome.mask)
         if outcome.step is not None and index:
@@ -243,6 +248,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('root', type=Path, nargs='?',
                         help='a folder in the layout of DAVIS (480p)')
     parser.add_argument('--sequences', type=_names, metavar='A,B', help='only these')
+    parser.add_argument('--every', type=int, default=1, metavar='N',
+                        help='only every Nth frame, as a slower camera sees them (default: 1)')
     parser.add_argument('--prompt', choices=('mask', 'box', 'text'), default='mask',
                         help='how the target is given (default: %(default)s)')
     parser.add_argument('--expressions', type=Path, metavar='CSV',
@@ -306,7 +313,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _run_as_asked(arguments: argparse.Namespace) -> Iterator[Result]:
     task = load_task(
-        arguments.root, arguments.sequences, arguments.prompt, arguments.expressions)
+        arguments.root, arguments.sequences, arguments.prompt, arguments.expressions,
+        arguments.every)
     settings = [
         Setting(model, router, keep, arguments.memory_keep_ratio, arguments.memory_frames,
                 arguments.image_size, not arguments.prune_conditioning)

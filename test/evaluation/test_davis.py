@@ -41,3 +41,14 @@ def test_expressions_are_read_and_the_first_of_a_video_counts(davis):
 
 def test_a_box_reaches_around_the_mask(square):
     assert bounding_box(square(5)) == (5, 10, 15, 20)
+
+
+def test_a_slower_camera_sees_every_nth_frame(davis, write_sequence):
+    write_sequence(davis, 'long', range(7))
+    (sequence,) = load_davis(davis, ['long'])
+    slow = sequence.thinned(3)
+    assert [path.stem for path in slow.frames] == ['00000', '00003', '00006']
+    assert [path.stem for path in slow.masks] == ['00000', '00003', '00006']
+    assert slow.rate == sequence.rate / 3
+    with pytest.raises(InputError, match='long has 2 frames'):
+        sequence.thinned(4)

@@ -214,3 +214,11 @@ def test_pieces_are_merged_and_drawn_without_running_anything(
     assert (out / 'all.png').read_bytes().startswith(b'\x89PNG')
     assert '| still |' in (out / 'all.md').read_text()
     assert 'mean' in capsys.readouterr().out
+
+
+def test_every_nth_frame_is_other_data(run, davis, write_sequence):
+    write_sequence(davis, 'long', range(7))
+    code, result = run('--keep-ratio', '0.5', '--sequences', 'long', '--every', '3')
+    assert code == 0
+    (row,) = tracked(result)
+    assert row['frames'] == 3 and row['data'] == f'{davis.name}, every 3 frames'
