@@ -113,7 +113,7 @@ def _whole_things(photo: Photo) -> list[Cutout]:
     things = []
     for name in CUT_OUT:
         named = [thing for thing in cut_out(photo) if thing.name == name]
-        things += sorted(named, key=lambda thing: -thing.mask.sum())[:1]
+        things += sorted(named, key=lambda thing: thing.mask.sum(), reverse=True)[:1]
     return [thing for thing in things if thing.mask.sum() >= least]
 
 

@@ -196,10 +196,9 @@ def summarise(outcomes: list[Outcome]) -> list[Summary]:
     """Sum up each policy on each kind of story and on all, in the order of the outcomes."""
     kinds = [*dict.fromkeys(outcome.kind for outcome in outcomes), ALL]
     policies = list(dict.fromkeys(outcome.policy for outcome in outcomes))
-    return [
-        _summary(kind, policy, [o for o in outcomes
-                                if o.policy == policy and kind in (o.kind, ALL)])
-        for kind in kinds for policy in policies]
+    groups = ((kind, policy, [o for o in outcomes if o.policy == policy and kind in (o.kind, ALL)])
+              for kind in kinds for policy in policies)
+    return [_summary(*group) for group in groups if group[2]]
 
 
 def _summary(kind: str, policy: str, some: list[Outcome]) -> Summary:

@@ -86,8 +86,9 @@ def _write(folder: Path, suffix: str, images: np.ndarray) -> None:
             raise InputError(f'{path} cannot be written')
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of this command."""
+def parse(words: list[str] | None = None) -> argparse.Namespace:
+    """Read the options of this command, from the command line where `words` is None."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--set', choices=tuple(KINDS), required=True, help='which clips to render')
     parser.add_argument('--photos', type=Path, required=True, metavar='DIR',
                         help='outlined photographs of COCO: images/**/*.jpg and labels/**/*.txt')
@@ -100,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--frames', type=int,
                         help='of a clip (default: 30 of the set text, 90 of the set lost)')
     parser.add_argument('--seed', type=int, default=0, help='(default: %(default)s)')
+    return parser.parse_args(words)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -127,6 +129,4 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 if __name__ == '__main__':
-    argument_parser = argparse.ArgumentParser(description=__doc__)
-    add_arguments(argument_parser)
-    raise SystemExit(main(argument_parser.parse_args()))
+    raise SystemExit(main(parse()))
