@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase)
 
 from fast_sam2_ros.errors import CheckpointError, name_some
 from fast_sam2_ros.sam2.checkpoint import (
@@ -43,6 +44,24 @@ def read_model_type(folder: Path, remedy: str) -> str:
         return str(config['model_type'])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f'{folder} has no readable {CONFIG_FILE}: {remedy}') from error
+
+
+def read_tower_config(folder: Path, remedy: str, tower: str) -> PretrainedConfig:
+    """
+    Return the settings of one tower of a model that compares images with texts.
+
+    tower: 'text_config' or 'vision_config'. Raises CheckpointError where they cannot be read.
+    """
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f'{folder} has no readable {CONFIG_FILE} ({_first_line(error)}): {remedy}') from error
+    settings = getattr(config, tower, config)  # the folder may hold the tower alone
+    if settings is not config and hasattr(config, 'projection_dim'):
+        # CLIP's: some checkpoints give it only here, and not with the tower's own settings.
+        settings.projection_dim = config.projection_dim
+    return settings
 
 
 def load_part(

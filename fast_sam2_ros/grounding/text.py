@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 from transformers import (
-    AutoConfig, CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase,
-    Siglip2TextModel, SiglipTextModel)
+    CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase, Siglip2TextModel,
+    SiglipTextModel)
 
 from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.grounding.hub import find_folder, load_part, load_tokenizer, read_model_type
+from fast_sam2_ros.grounding.hub import (
+    find_folder, load_part, load_tokenizer, read_model_type, read_tower_config)
 from fast_sam2_ros.grounding.result import NotFound
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
@@ -151,11 +152,7 @@ def load_tower(name: str, folder: Path, remedy: str) -> PreTrainedModel:
         raise CheckpointError(
             f'{name} is a {kind}; a text encoder is one of {CLIP}, {SIGLIP}, {SIGLIP2}, or '
             f"'{EMBEDDED}'")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if kind == CLIP:
-        # Some checkpoints give the width of the projection only beside the towers' settings.
-        config.text_config.projection_dim = config.projection_dim
-    return load_part(tower, folder, remedy, getattr(config, 'text_config', config))
+    return load_part(tower, folder, remedy, read_tower_config(folder, remedy, 'text_config'))
 
 
 def load_text_encoder(name: str, device: str = 'cpu') -> TextEncoder:
