@@ -24,7 +24,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
@@ -37,6 +37,7 @@ from fast_sam2_ros.node.mailbox import Mailbox
 from fast_sam2_ros.node.outputs import Outputs
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.worker import Worker
+from fast_sam2_ros.prompt import Prompt
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Report, Session
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 ImageMessage = Image | CompressedImage
 QUIET = 5.0
 """Seconds between two log lines of one kind that may come with every image."""
+REGIONS = 10
+"""How many regions may wait; the last one counts."""
 
 
 def open_session(settings: Settings) -> Session:
@@ -75,6 +78,7 @@ class TrackerNode(LifecycleNode):
         self._worker: Worker[ImageMessage, Session] | None = None
         self._outputs: Outputs | None = None
         self._goal_input: GoalInput | None = None
+        self._region_input: Subscription | None = None
         self._image_input: Subscription | None = None
         # Held while a result goes out: a node that was deactivated sends nothing more.
         self._publishing = threading.Lock()
@@ -170,6 +174,8 @@ class TrackerNode(LifecycleNode):
         self._mailbox = Mailbox()
         self._outputs = Outputs(self)
         self._goal_input = GoalInput(self, self._post_goal)
+        self._region_input = self.create_subscription(
+            RegionOfInterest, 'target_roi', self._on_region, REGIONS)
         if settings.target_text:
             self._post_goal(settings.target_text)
         self._worker = Worker(lambda: self._open(settings), self._mailbox, self._handle_frame,
@@ -201,6 +207,9 @@ class TrackerNode(LifecycleNode):
         if self._goal_input is not None:
             self._goal_input.destroy()
             self._goal_input = None
+        if self._region_input is not None:
+            self.destroy_subscription(self._region_input)
+            self._region_input = None
         if self._worker is not None:
             while not self._worker.stop(0.1):
                 if not self.context.ok():
@@ -232,6 +241,14 @@ class TrackerNode(LifecycleNode):
 
     def _post_goal(self, text: str) -> None:
         self._mailbox.post('goal', lambda session: session.set_text(text))
+
+    def _on_region(self, message: RegionOfInterest) -> None:
+        if not (message.width and message.height):
+            self.get_logger().warning('target_roi has no area, so nothing was pointed at')
+            return
+        x, y = float(message.x_offset), float(message.y_offset)
+        prompt = Prompt(box=(x, y, x + message.width, y + message.height))
+        self._mailbox.post('goal', lambda session: session.set_prompt(prompt))
 
     def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         response.success = self._worker is not None

@@ -26,10 +26,11 @@ from fast_sam2_ros.sam2.checkpoint import (
     check_weights, CONFIG_FILE, PREFERRED, PREPROCESSOR_FILES, split_hub_id, WEIGHTS_FILE,
     WEIGHTS_INDEX_FILE)
 
-# Tokenizers belong to the grounders; SAM 2 has none.
+# Tokenizers belong to grounders, text encoders and describers; SAM 2 has none.
 TOKENIZER_FILES = (
     'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
-    'vocab.txt', 'vocab.json', 'merges.txt', 'spiece.model')
+    'vocab.txt', 'vocab.json', 'merges.txt', 'spiece.model', 'tokenizer.model')
+GENERATION_FILE = 'generation_config.json'  # how a captioner ends its sentences
 _SHARD = re.compile(r'model-\d+-of-\d+\.safetensors')
 _COMMIT = re.compile(r'[0-9a-f]{40}')
 _CHUNK_BYTES = 1 << 20
@@ -108,7 +109,8 @@ def choose_files(hub_id: str, siblings: list[Any]) -> list[RemoteFile]:
         raise CheckpointError(
             f'{hub_id} has no {CONFIG_FILE}, so it is no model of transformers: choose one such '
             f'as {PREFERRED}')
-    extras = [name for name in (*PREPROCESSOR_FILES, *TOKENIZER_FILES) if name in offered]
+    extras = [name for name in (*PREPROCESSOR_FILES, *TOKENIZER_FILES, GENERATION_FILE)
+              if name in offered]
     return [offered[name] for name in (*weights, *extras, CONFIG_FILE)]
 
 

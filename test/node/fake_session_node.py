@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tracker node over a scripted model: quick, and every pixel of its mask is known.
 
-The text names a colour; the mask is where the image has it. `FAKE_STEP_SECONDS` is the time that a
+The text names a colour; the mask is where the image has it. A target that is pointed at gets the
+name of the colour there. `FAKE_STEP_SECONDS` is the time that a
 step takes, `FAKE_LOAD_SECONDS` the time to load. Only the models `auto` and `embedded` can be
 loaded; `auto` is a fallback.
 """
@@ -20,6 +21,7 @@ from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.node.main import main
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.tracker_node import TrackerNode
+from fast_sam2_ros.prompt import Prompt
 
 COLOURS = {'red': 0, 'green': 1, 'blue': 2}
 TOKENS = 400
@@ -42,11 +44,14 @@ class ColourSession:
         self.tracker = SimpleNamespace(keep_ratio=settings.keep_ratio)
         self.lost_after = settings.lost_after
         self.reground_period = settings.reground_period
-        self._text = ''
-        self._seen = False
+        self.clear()
 
     def set_text(self, text: str) -> None:
-        self._text, self._seen = text.strip(), False
+        self._text, self._seen, self._box = text.strip(), False, None
+
+    def set_prompt(self, prompt: Prompt) -> None:
+        self.clear()
+        self._box = tuple(int(edge) for edge in prompt.box)
 
     def clear(self) -> None:
         self.set_text('')
@@ -55,6 +60,10 @@ class ColourSession:
         time.sleep(STEP_SECONDS)
         if self._text == 'crash':
             raise RuntimeError('scripted crash')
+        if self._box is not None:  # called by the colour that prevails there
+            x0, y0, x1, y1 = self._box
+            brightest = int(frame[y0:y1, x0:x1].mean(axis=(0, 1)).argmax())
+            self.set_text(next(name for name in COLOURS if COLOURS[name] == brightest))
         mask = np.zeros(frame.shape[:2], np.uint8)
         if self._text in COLOURS:
             others = [channel for channel in range(3) if channel != COLOURS[self._text]]

@@ -3,9 +3,11 @@
 """The node with the real model: the demo scene's photographs in, named targets out."""
 
 import numpy as np
-from fast_sam2_ros.demo.scene import Scene
+from fast_sam2_ros.demo.scene import cut_out, fill, Scene
+from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.msg import TrackerStatus
 from lifecycle_msgs.msg import Transition
+from sensor_msgs.msg import RegionOfInterest
 
 TRACKER = 'fast_sam2_ros.node.main'
 LOADING = 180.0
@@ -52,6 +54,27 @@ def test_targets_are_named_found_followed_and_not_found(bench):
     assert not bench.pixels(bench.masks[-1]).any()
     assert bench.statuses[-1].state == TrackerStatus.SEARCHING
     assert 'elephant' in bench.statuses[-1].message
+
+
+def test_a_target_that_is_pointed_at_is_put_in_words(bench):
+    pixels, outline = cut_out('cat')
+    rows, columns = np.nonzero(fill(outline, *pixels.shape[:2]))
+    regions = bench.node.create_publisher(RegionOfInterest, 'target_roi', 10)
+    bench.start_active('-p', 'model:=embedded', '-p', 'device:=cpu', module=TRACKER,
+                       loading=LOADING)
+    bench.wait(lambda: regions.get_subscription_count() == 1, 10, 'regions are heard')
+    regions.publish(RegionOfInterest(
+        x_offset=int(columns.min()), y_offset=int(rows.min()), width=int(np.ptp(columns)),
+        height=int(np.ptp(rows))))
+    bench.spin(0.5)
+    for _ in range(3):
+        bench.answer(pixels, timeout=60)
+    first, second, third = bench.statuses[-3:]
+    assert {status.state for status in (first, second, third)} == {TrackerStatus.TRACKING}
+    assert first.target_text == '' and first.latency.total > 0
+    words = Vocabulary().understand(second.target_text)
+    assert isinstance(words, Meaning) and set(words.classes) & set(range(281, 286)), 'cats'
+    assert second.label == second.target_text == third.target_text
 
 
 def test_a_damaged_checkpoint_is_mended_and_sigint_ends_a_search(bench, tmp_path):

@@ -68,9 +68,9 @@ def test_a_bad_checkpoint_fails_configure_with_a_reason_and_can_be_mended(bench)
 
 
 def test_wrong_parameters_at_start_end_it_with_one_line(bench):
-    process = bench.start('-p', 'router:=magic', wait=False)
+    process = bench.start('-p', 'image_qos:=magic', wait=False)
     assert process.process.wait(15) == 1
-    assert "router is 'magic'; give analytic" in process.log
+    assert "image_qos is 'magic'; give sensor_data" in process.log
     assert 'Traceback' not in process.log
 
 

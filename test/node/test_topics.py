@@ -11,7 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import TrackerStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import String
 
 
@@ -45,6 +45,25 @@ def test_the_status_says_what_the_session_found(bench):
     # Our images carry the stamp 0.25 s, so their age is the time of the day.
     assert status.stamp_age == pytest.approx(time.time(), abs=60)
     assert status.received == status.processed + status.dropped
+
+
+def test_a_region_points_at_the_target_and_the_status_carries_its_words(bench):
+    regions = bench.node.create_publisher(RegionOfInterest, 'target_roi', 10)
+    process = bench.start_active()
+    bench.wait(lambda: regions.get_subscription_count() == 1, 10, 'regions are heard')
+    blue = bench.ask('red')[:, ::-1]
+    regions.publish(RegionOfInterest(x_offset=50, y_offset=5, width=10, height=20))
+    bench.wait(lambda: bench.answer().any() and bench.statuses[-1].target_text == 'blue', 10,
+               'what was pointed at is followed')
+    assert np.array_equal(bench.answer(), blue)
+    assert bench.statuses[-1].label == 'blue'
+    assert bench.statuses[-1].state == TrackerStatus.TRACKING
+
+    regions.publish(RegionOfInterest(x_offset=5, y_offset=5))
+    bench.wait(lambda: 'no area' in process.log, 10, 'a warning')
+    assert bench.answer().any() and bench.statuses[-1].target_text == 'blue'
+    bench.say('')
+    bench.wait(lambda: not bench.answer().any(), 5, 'an empty text clears it')
 
 
 def test_no_mask_is_old_when_the_target_is_gone_or_cleared(bench):

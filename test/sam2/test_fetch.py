@@ -138,6 +138,18 @@ def test_fetch_brings_weights_and_configuration_and_no_code(hub: FakeHub, tmp_pa
     assert find_in_cache(HUB_ID, FIRST_COMMIT, cache_dir=tmp_path) == folder
 
 
+def test_fetch_brings_what_text_encoders_and_captioners_need(
+        hub: FakeHub, tmp_path: Path) -> None:
+    """The words of CLIP, SigLIP and BLIP lie in files of different names."""
+    needed = {'tokenizer_config.json', 'special_tokens_map.json', 'vocab.json', 'merges.txt',
+              'vocab.txt', 'spiece.model', 'tokenizer.model', 'generation_config.json'}
+    hub.files |= dict.fromkeys(needed, b'{}') | dict.fromkeys(
+        ('tf_model.h5', 'flax_model.msgpack', 'onnx.bin'), b'other frameworks')
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert {path.name for path in folder.iterdir()} == needed | {
+        'config.json', 'preprocessor_config.json', 'tokenizer.json', 'model.safetensors'}
+
+
 def test_fetch_again_downloads_nothing(hub: FakeHub, tmp_path: Path) -> None:
     """A whole checkpoint in the cache is kept."""
     folder = fetching.fetch(HUB_ID, cache_dir=tmp_path)
