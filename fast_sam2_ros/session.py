@@ -2,6 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker.
 
+What is seen is the target as long as the object score says so and it looks somewhat like it.
+Once it is lost, it takes more: what comes looks very much like it, or is still there after a
+while. Until then it is neither reported nor remembered, so that a look-alike does not become
+the target.
+
 A target that was pointed at without words is described once, on the frame after the first, so
 that the first mask need not wait; by these words it is searched for once it is lost.
 """
@@ -26,6 +31,8 @@ if TYPE_CHECKING:
     from fast_sam2_ros.grounding.describe import Describer
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
+SAME = 0.5  # likeness, from which on what is followed is still the target
+SURE = 0.88  # likeness, from which on what appears after a loss is the target at once
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
 
@@ -74,7 +81,7 @@ class Session:
 
     lost_after: frames in a row with an object score below zero after which the target is lost.
     reground_period: the least time between two searches for the same target, in seconds of the
-        images' stamps.
+        images' stamps. As long must something that is not surely the target wait after a loss.
     describer: gives the words for a target that was pointed at.
     """
 
@@ -113,6 +120,7 @@ class Session:
         self._prompt: Prompt | None = None  # pointed at, not yet given to the tracker
         self._misses = 0  # frames in a row without the target
         self._next_search = -math.inf  # stamp from which on the grounder may run
+        self._doubtful_since = math.inf  # stamp of the first sight since a loss that was not sure
         self._understood = True  # whether searching for the text can succeed
         self._undescribed = False  # whether the target is to be described
 
@@ -151,6 +159,8 @@ class Session:
             raise InputError(f'an image is (H, W, 3) uint8, not {frame.shape} {frame.dtype}')
         if stamp < self._last_stamp:
             self._next_search = -math.inf
+            if self._doubtful_since < math.inf:
+                self._doubtful_since = stamp
         self._last_stamp = stamp
         began = time.perf_counter()
         step, grounded, described = None, False, False
@@ -159,8 +169,8 @@ class Session:
         elif self._search_is_due(stamp):
             step, grounded = self._search(frame, stamp), True
         if step is None and self.tracker.has_target:
-            step = self.tracker.step(frame)
-            self._judge(step.score)
+            step = self.tracker.step(frame, self._remembers)
+            self._judge(step)
             described = self._undescribed and self._describe(frame, step)
         elapsed = (time.perf_counter() - began) * 1e3
         return self._report(frame, step, grounded, elapsed if grounded or described else None)
@@ -205,14 +215,35 @@ class Session:
             self._understood = self.grounder.knows(self._text)
             self._message = found.reason
             return None
+        if self._state is TargetState.LOST and not self._again(
+                self.tracker.segment(frame, found.prompt).likeness):
+            self._message = f"'{found.label}' is in view, but does not look like the lost one"
+            return None
         step = self.tracker.prompt(frame, found.prompt, found.relevance)
         self._label = found.label
         self._follow(TargetState.TRACKING, f"found '{found.label}' at {found.score:.2f}")
         return step
 
-    def _judge(self, score: float) -> None:
-        """Move between tracking and lost by the object score of a step."""
-        if score >= 0:
+    def _remembers(self, score: float, likeness: float) -> bool:
+        """Return whether the tracker shall remember a frame: no target at all, or this one."""
+        return score < 0 or self._sees(score, likeness)
+
+    def _sees(self, score: float, likeness: float) -> bool:
+        """Return whether the target is in view, by what a step says."""
+        if score < 0 or likeness < SAME:
+            return False
+        return self._state is not TargetState.LOST or self._again(likeness)
+
+    def _again(self, likeness: float) -> bool:
+        """Return whether what appears after a loss is the target: surely, or for long enough."""
+        if likeness >= SURE:
+            return True
+        self._doubtful_since = min(self._doubtful_since, self._last_stamp)
+        return self._last_stamp - self._doubtful_since >= self.reground_period
+
+    def _judge(self, step: StepResult) -> None:
+        """Move between tracking and lost by what a step says."""
+        if self._sees(step.score, step.likeness):
             if self._state is TargetState.LOST:
                 self._message = 'seen again'
             self._follow(TargetState.TRACKING, self._message)
@@ -224,12 +255,13 @@ class Session:
 
     def _follow(self, state: TargetState, message: str) -> None:
         self._state, self._message, self._misses = state, message, 0
+        self._doubtful_since = math.inf
 
     def _report(self, frame: np.ndarray, step: StepResult | None, grounded: bool,
                 elapsed: float | None) -> Report:
         """Sum the frame up; `elapsed` ms took more than the tracker's own step."""
         height, width = frame.shape[:2]
-        if step is not None and self._state is TargetState.TRACKING:
+        if step is not None and self._state is TargetState.TRACKING and not self._misses:
             mask = step.mask(height, width)
         else:
             mask = np.zeros((height, width), dtype=np.uint8)

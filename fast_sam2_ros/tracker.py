@@ -9,6 +9,7 @@ keep ratio of 1.0 it returns what `Sam2VideoModel` returns on the same stream.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import time
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError, ParameterError
+from fast_sam2_ros.likeness import look_at, Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
@@ -50,7 +52,8 @@ class StepResult:
     resolution; `score` the logit of the target being in view, `iou` the predicted overlap with
     the truth. `kept` (h, w) bool says which tokens took part in memory attention; a prompted
     frame looks at no memory, and all of its tokens count as retained. `bank_bytes` is the size of
-    the memory bank.
+    the memory bank. `likeness`, in [-1, 1], is how much what the mask shows looks like the target
+    (`Looks.likeness`); 1 where there is no target to compare with.
     """
 
     logits: Tensor
@@ -61,6 +64,7 @@ class StepResult:
     bank_bytes: int
     latency: Latency
     kept: np.ndarray
+    likeness: float = 1.0
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """Return the mask at a frame's size, (height, width) uint8, 1 on the target."""
@@ -82,6 +86,7 @@ class _Target:
 
     probe: TextProbe
     history: MaskHistory
+    looks: Looks
 
 
 class Tracker:
@@ -188,9 +193,14 @@ class Tracker:
         self._resize_bank()
 
     @torch.inference_mode()
-    def step(self, frame: np.ndarray) -> StepResult:
+    def step(
+        self, frame: np.ndarray, accept: Callable[[float, float], bool] | None = None
+    ) -> StepResult:
         """
         Follow the target on to an (H, W, 3) uint8 RGB frame.
+
+        `accept` is asked with the object score and the likeness before the frame is remembered;
+        one that it declines leaves no trace in the memory. Left out, all are remembered.
 
         Raises InputError where there is no target, or for anything but such a frame.
         """
@@ -213,14 +223,17 @@ class Tracker:
             conditioned, encoded, self._parts.no_prompt, point_count=0, prompted=False)
         clock.lap('decode')
 
-        history = self._target.history.then(decoded)
-        self._target = _Target(self._target.probe, history)
-        memory = self._memorise(
-            encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
-        self.bank.append(memory, decoded.pointer)
+        look = look_at(encoded.tokens, decoded.logits, self.grid)
+        likeness = self._target.looks.likeness(look)
+        if accept is None or accept(*torch.stack([decoded.score, likeness]).tolist()):
+            history = self._target.history.then(decoded)
+            self._target = _Target(self._target.probe, history, self._target.looks.then(look))
+            memory = self._memorise(
+                encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
+            self.bank.append(memory, decoded.pointer)
         clock.lap('remember')
 
-        return self._result(decoded, queries, clock)
+        return self._result(decoded, queries, clock, likeness)
 
     @torch.inference_mode()
     def prompt(
@@ -252,7 +265,8 @@ class Tracker:
         memory = self._memorise(
             encoded, decoded, cues, self._conditioning_budget, prompted=True)
         self.bank.condition(memory, decoded.pointer)
-        self._target = _Target(probe, history)
+        looks = Looks.begin(look_at(encoded.tokens, decoded.logits, self.grid))
+        self._target = _Target(probe, history, looks)
         clock.lap('remember')
 
         return self._result(decoded, None, clock)
@@ -271,7 +285,10 @@ class Tracker:
         clock.lap('encode')
         decoded = self._decode_prompt(encoded, frame.shape[:2], prompt)
         clock.lap('decode')
-        return self._result(decoded, None, clock)
+        if self._target is None:
+            return self._result(decoded, None, clock)
+        look = look_at(encoded.tokens, decoded.logits, self.grid)
+        return self._result(decoded, None, clock, self._target.looks.likeness(look))
 
     @torch.inference_mode()
     def set_relevance(self, relevance: np.ndarray) -> None:
@@ -284,7 +301,7 @@ class Tracker:
             raise InputError('there is no target whose relevance could be refreshed')
         wanted = self._relevance_on_grid(relevance)
         probe = TextProbe.fit(self._encoded.tokens, wanted)
-        self._target = _Target(probe, self._target.history)
+        self._target = _Target(probe, self._target.history, self._target.looks)
 
     def reset(self) -> None:
         """Forget the target."""
@@ -412,14 +429,17 @@ class Tracker:
         return FrameMemory(features, index.to(torch.int32), score)
 
     def _result(
-        self, decoded: Decoded, queries: Tensor | None, clock: _StageClock
+        self, decoded: Decoded, queries: Tensor | None, clock: _StageClock,
+        likeness: Tensor | None = None
     ) -> StepResult:
         """Fetch what the host needs from the device; nothing before it waits for the device."""
         total = self._parts.token_count
         kept = torch.ones(total, dtype=torch.bool, device=self._parts.device)
         if queries is not None:
             kept = torch.zeros_like(kept).index_fill_(0, queries, True)
-        score, iou = torch.stack([decoded.score, decoded.iou]).tolist()
+        if likeness is None:
+            likeness = torch.ones_like(decoded.score)
+        score, iou, alike = torch.stack([decoded.score, decoded.iou, likeness]).tolist()
         return StepResult(
             logits=decoded.logits,
             score=score,
@@ -429,6 +449,7 @@ class Tracker:
             bank_bytes=self.bank.nbytes,
             kept=kept.view(self.grid).cpu().numpy(),
             latency=clock.read(),
+            likeness=alike,
         )
 
 

@@ -19,33 +19,42 @@ BOX = Prompt(box=(8.0, 8.0, 40.0, 40.0), points=None, labels=None, mask=None)
 
 @dataclass
 class FakeTracker:
-    """Tracks with the scores that it is given, one a frame, then the last for ever."""
+    """Tracks with the scores and likenesses that it is given, one a frame, the last for ever."""
 
     scores: list[float] = field(default_factory=lambda: [3.0])
+    likenesses: list[float] = field(default_factory=lambda: [1.0])
     grid: tuple[int, int] = (4, 4)
     bank_bytes: int = 1000
     has_target: bool = False
     prompts: list[Prompt] = field(default_factory=list)
     steps: int = 0
+    remembered: list[bool] = field(default_factory=list)
     aims: list[str] = field(default_factory=list)
 
     def aim(self, text):
         self.aims.append(text)
 
-    def _result(self, score: float) -> StepResult:
+    def _result(self, score: float, likeness: float = 1.0) -> StepResult:
         logits = torch.full((16, 16), -5.0)
         logits[4:12, 4:12] = 5.0
         return StepResult(logits=logits, score=score, iou=0.9, tokens_retained=8, tokens_total=16,
-                          bank_bytes=1000, latency=Latency(1, 1, 1, 1, 1, 5), kept=None)
+                          bank_bytes=1000, latency=Latency(1, 1, 1, 1, 1, 5), kept=None,
+                          likeness=likeness)
 
     def prompt(self, frame, prompt, relevance=None):
         self.has_target = True
         self.prompts.append(prompt)
         return self._result(3.0)
 
-    def step(self, frame):
+    def segment(self, frame, prompt):
+        return self._result(3.0, self.likenesses[0])
+
+    def step(self, frame, accept):
         self.steps += 1
-        return self._result(self.scores.pop(0) if len(self.scores) > 1 else self.scores[0])
+        score, likeness = (values.pop(0) if len(values) > 1 else values[0]
+                           for values in (self.scores, self.likenesses))
+        self.remembered.append(accept(score, likeness))
+        return self._result(score, likeness)
 
     def reset(self):
         self.has_target = False
@@ -315,3 +324,65 @@ def test_words_of_the_user_go_before_a_description(tracker, grounder):
     session.set_text('cat')  # named before the description came
     states(session, [0.2, 0.3])
     assert not describer.masks
+
+
+def test_what_no_longer_looks_like_the_target_is_not_the_target(session, tracker, grounder):
+    tracker.likenesses = [0.95, 0.3, 0.3, 0.3]  # with a high score all the time
+    session.set_text('cat')
+    session.process(FRAME, 0.0)
+    grounder.visible.clear()
+    assert session.process(FRAME, 0.1).mask.any()
+    reports = [session.process(FRAME, stamp) for stamp in (0.2, 0.3, 0.4)]
+    assert [report.state for report in reports] == [
+        TargetState.TRACKING, TargetState.TRACKING, TargetState.LOST]
+    assert not any(report.mask.any() for report in reports)
+    assert tracker.remembered == [True, False, False, False]
+
+
+def test_frames_without_any_target_are_remembered(session, tracker):
+    tracker.scores, tracker.likenesses = [-1.0], [0.0]
+    session.set_prompt(BOX)
+    states(session, [0.0, 0.1, 0.2, 0.3, 0.4])
+    assert session.state is TargetState.LOST and tracker.remembered == [True] * 4
+
+
+def test_a_lookalike_after_a_loss_is_not_taken_at_once(session, tracker):
+    tracker.scores = [-1.0, -1.0, -1.0, 2.0]
+    tracker.likenesses = [0.0, 0.0, 0.0, 0.7, 0.7, 0.95]
+    session.set_prompt(BOX)
+    states(session, [0.0, 0.1, 0.2, 0.3])
+    doubtful = [session.process(FRAME, stamp) for stamp in (0.4, 0.5)]
+    assert {report.state for report in doubtful} == {TargetState.LOST}
+    assert not any(report.mask.any() for report in doubtful)
+    assert tracker.remembered[-2:] == [False, False]
+    report = session.process(FRAME, 0.6)  # now it is surely the target
+    assert report.state is TargetState.TRACKING and report.mask.any() and tracker.remembered[-1]
+
+
+def test_what_stays_in_view_is_taken_after_a_while(session, tracker):
+    tracker.scores, tracker.likenesses = [-1.0, -1.0, -1.0, 2.0], [0.7]
+    session.set_prompt(BOX)
+    states(session, [0.0, 0.1, 0.2, 0.3])
+    assert states(session, [0.4, 0.9, 1.3]) == [TargetState.LOST] * 3
+    assert states(session, [1.5]) == [TargetState.TRACKING]
+
+
+def test_what_the_words_find_after_a_loss_must_look_like_the_target_or_wait(
+        session, tracker, grounder):
+    tracker.scores, tracker.likenesses = [-1.0], [0.4]
+    session.set_text('cat')
+    states(session, [0.0, 0.1, 0.2, 0.3])
+    report = session.process(FRAME, 1.0)
+    assert report.grounded and report.state is TargetState.LOST and not report.mask.any()
+    assert 'does not look like' in report.message
+    assert len(tracker.prompts) == 1
+    assert states(session, [1.5, 2.0]) == [TargetState.LOST, TargetState.TRACKING]
+    assert len(tracker.prompts) == 2 and len(grounder.calls) == 3
+
+
+def test_a_jump_back_in_time_starts_the_wait_anew(session, tracker):
+    tracker.scores, tracker.likenesses = [-1.0, -1.0, -1.0, 2.0], [0.7]
+    session.set_prompt(BOX)
+    states(session, [10.0, 10.1, 10.2, 10.3, 10.4])
+    assert states(session, [5.0, 5.9]) == [TargetState.LOST] * 2
+    assert states(session, [6.0]) == [TargetState.TRACKING]

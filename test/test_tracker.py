@@ -338,3 +338,32 @@ def test_every_router_tracks(loaded, router):
     tracker.prompt(FRAMES[0], BOX)
     for frame in FRAMES[1:5]:
         assert torch.isfinite(tracker.step(frame).logits).all()
+
+
+def test_a_frame_that_is_declined_leaves_no_trace(loaded):
+    plain, choosy = Tracker(loaded), Tracker(loaded)
+    asked = []
+
+    def decline(score, likeness):
+        asked.append((score, likeness))
+        return False
+
+    for tracker in (plain, choosy):
+        tracker.prompt(FRAMES[0], BOX)
+        tracker.step(FRAMES[1])
+    declined = choosy.step(FRAMES[5], decline)
+    assert asked == [(declined.score, declined.likeness)]
+    for frame in FRAMES[2:4]:
+        result, same = plain.step(frame), choosy.step(frame, lambda score, likeness: True)
+        assert torch.equal(result.logits, same.logits)
+        assert (result.score, result.likeness) == (same.score, same.likeness)
+
+
+def test_likeness_compares_with_what_was_prompted(loaded):
+    tracker = Tracker(loaded)
+    there = np.zeros(FRAMES[0].shape[:2], bool)
+    there[32:64, 32:64] = True
+    assert tracker.segment(FRAMES[0], Prompt(mask=there)).likeness == 1  # nothing to compare with
+    assert tracker.prompt(FRAMES[0], Prompt(mask=there)).likeness == 1
+    assert tracker.segment(FRAMES[0], Prompt(mask=there)).likeness == pytest.approx(1, abs=1e-5)
+    assert tracker.segment(FRAMES[0], Prompt(mask=~there)).likeness < 0.5
