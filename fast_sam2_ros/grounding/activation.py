@@ -3,7 +3,7 @@
 """
 Class-activation maps: where, and whether, an image shows what a word means.
 
-EfficientNet-Lite0's classifier is applied to every cell of a pyramid of the image (Zhou et al.,
+EfficientNet-Lite2's classifier is applied to every cell of a pyramid of the image (Zhou et al.,
 "Learning Deep Features for Discriminative Localization", CVPR 2016, equation 2) and to means
 over windows of cells: single cells are noisy, and the network was trained on means.
 """
@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from fast_sam2_ros.grounding.vocabulary import Meaning
 from fast_sam2_ros.grounding.words import WordHead
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, normalise
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite, normalise
 
 SCALES = (288, 448, 672)  # square root of the area of each level, pixels
 WINDOWS = (1, 3, 5)  # cells
@@ -30,11 +30,11 @@ LEAST_SIDE = 64
 LEAST_PROBABILITY = 1e-5
 
 # How a word's presence relates to what its classes reach on images that do not show it. Chosen on
-# coco128: 3.7 % of 11,060 questions for what is not there are answered with "found" (and 3.5 % of
-# 1,560 on DAVIS), and 74 % of 138 for what covers 2 % of the photograph or more (evaluate with
-# evaluation/grounding.py).
+# the training photographs of coco128, none of them held out; what comes of it on others is in
+# benchmarks/results/grounding.json (evaluation/grounding.py).
 BACKGROUND_SHARE = 0.75
-CLASS_THRESHOLD = 0.0
+CLASS_THRESHOLD = 1.0
+LIKENESS_DOUBT = 1.0  # how much higher it is for classes that only resemble the thing
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +85,7 @@ class Scores:
             maps = self.class_maps(meaning.classes)
             background = self._words.background[list(meaning.classes)].exp().sum().log()
             least = BACKGROUND_SHARE * float(background) + CLASS_THRESHOLD
+            least += LIKENESS_DOUBT if meaning.lookalike else 0.0
             answers.append(Response(presence(maps) - least, *_combined(maps, grid)))
         for word in meaning.learned:
             maps = self.learned_maps(word)
@@ -107,7 +108,7 @@ class View:
 
     @torch.inference_mode()
     def __init__(
-        self, network: EfficientNetLite0, words: WordHead, image: np.ndarray,
+        self, network: EfficientNetLite, words: WordHead, image: np.ndarray,
         scales: tuple[int, ...] = SCALES,
     ) -> None:
         """

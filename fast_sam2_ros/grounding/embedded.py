@@ -17,7 +17,7 @@ from fast_sam2_ros.grounding.refine import bounding_box, Refiner
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2
 from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.tracker import Prompt
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MAX_PLACES = 4
 PLACE_SHARE = 0.2  # of the highest peak: another place of the same word is at least this high
 RIVAL_SHARE = 0.7  # of the highest peak: among those, the one with most activation is taken
-ZOOM_SHARE = 0.48  # of the frame's area: a larger window is not worth a second look
+ZOOM_SHARE = 0.48  # of the picture's area: a larger window is not worth a closer look
+CLOSER_LOOKS = 2
 ZOOM_SCALES = (224, 352)  # as activation.SCALES, for the window of a small target
 ZOOM_MARGIN = 1.6  # window's side over the longer side of the region in the first map
 LEAST_WINDOW = 96.0  # pixels
@@ -60,7 +61,7 @@ class EmbeddedGrounder:
         Raises CheckpointError where weights are missing.
         """
         self._tracker = tracker
-        self._network = EfficientNetLite0.pretrained().to(device)
+        self._network = EfficientNetLite2.pretrained().to(device)
         words = WordHead.load()
         self._words = WordHead(
             words.names,
@@ -131,21 +132,24 @@ class EmbeddedGrounder:
     ) -> np.ndarray:
         """Return the mask around a peak of the map, (H, W) bool; look closer where it is small."""
         height, width = image.shape[:2]
-        region = refiner.region(peak)
-        scale = np.array([width / region.shape[1], height / region.shape[0]] * 2)
-        x0, y0, x1, y1 = window_around(np.array(bounding_box(region)) * scale, (height, width))
-        if (x1 - x0) * (y1 - y0) > ZOOM_SHARE * width * height:
-            return full_size(refiner.mask(peak), (height, width))
-        part = np.ascontiguousarray(image[y0:y1, x0:x1])
-        view = View(self._network, self._words, part, ZOOM_SCALES)
-        response = view.respond(meaning)
-        inside = cv2.resize(
-            region.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-        near = cv2.resize(inside[y0:y1, x0:x1], view.grid[::-1], interpolation=cv2.INTER_NEAREST)
-        closer = Refiner(view, response.activation)
+        x0, y0, x1, y1 = 0, 0, width, height
+        for _ in range(CLOSER_LOOKS):
+            region = cv2.resize(refiner.region(peak).astype(np.uint8), (x1 - x0, y1 - y0),
+                                interpolation=cv2.INTER_NEAREST)
+            left, top, right, bottom = window_around(
+                np.array(bounding_box(region > 0)), (y1 - y0, x1 - x0))
+            if (right - left) * (bottom - top) > ZOOM_SHARE * region.size:
+                break
+            x0, y0, x1, y1 = x0 + left, y0 + top, x0 + right, y0 + bottom
+            part = np.ascontiguousarray(image[y0:y1, x0:x1])
+            view = View(self._network, self._words, part, ZOOM_SCALES)
+            response = view.respond(meaning)
+            near = cv2.resize(region[top:bottom, left:right], view.grid[::-1],
+                              interpolation=cv2.INTER_NEAREST)
+            refiner = Refiner(view, response.activation)
+            peak = highest(response.peaks * near)
         mask = np.zeros((height, width), bool)
-        mask[y0:y1, x0:x1] = full_size(
-            closer.mask(highest(response.peaks * near)), (y1 - y0, x1 - x0))
+        mask[y0:y1, x0:x1] = full_size(refiner.mask(peak), (y1 - y0, x1 - x0))
         return mask
 
     def _draw(self, image: np.ndarray, outline: np.ndarray) -> tuple[Prompt, np.ndarray]:
@@ -227,4 +231,5 @@ def _relevance(activation: np.ndarray, mask: np.ndarray) -> np.ndarray:
     inside = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     share = activation / max(float(activation.max()), 1e-6)
     raised = INSIDE_RELEVANCE + (1 - INSIDE_RELEVANCE) * share
-    return (inside * raised + (1 - inside) * OUTSIDE_RELEVANCE * share).astype(np.float32)
+    relevance = inside * raised + (1 - inside) * OUTSIDE_RELEVANCE * share
+    return relevance.clip(0, 1).astype(np.float32)

@@ -14,12 +14,12 @@ import numpy as np
 
 from fast_sam2_ros.grounding.activation import View
 
-REGION_SHARE = 0.25  # of the peak: the region of one target in the activation map
-FLOOR, RANGE = 0.05, 0.5  # of the peak: what maps to 0, and how much more maps to 1
+REGION_SHARE = 0.4  # of the peak: the region of one target in the activation map
+FLOOR, RANGE = 0.3, 0.5  # of the peak: what maps to 0, and how much more maps to 1
 RIDGE = 0.01
 FINE_WEIGHT = 0.7  # of the stride-8 features beside those of stride 16
-REACH = 0.75  # how far beyond its region a target extends, in square roots of the region's area
-BACKGROUND, PROBABLE, CERTAIN = 0.05, 0.25, 0.85
+REACH = 0.5  # how far beyond its region a target extends, in square roots of the region's area
+BACKGROUND, PROBABLE, CERTAIN = 0.2, 0.4, 0.85
 GRABCUT_ROUNDS = 3
 
 

@@ -27,7 +27,7 @@ from fast_sam2_ros.grounding.result import NotFound
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.sam2.checkpoint import resolve_device
-from fast_sam2_ros.sam2.efficientnet_lite import classifier_rows, EMBED_CHANNELS
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2, EMBED_CHANNELS
 
 EMBEDDED = 'embedded'
 KIND = 'text encoder'
@@ -65,7 +65,7 @@ class EmbeddedTextEncoder:
     def __init__(self, device: str = 'cpu') -> None:
         """Load the rows; raise CheckpointError where weights are missing."""
         self._words = WordHead.load()
-        self._rows = classifier_rows()
+        self._rows = EfficientNetLite2.classifier_rows()
         self._device = resolve_device(device)
         self._vocabulary = Vocabulary(self._words.names)
 

@@ -20,7 +20,7 @@ WEIGHTS = Path(__file__).parent.parent / 'weights' / 'words.safetensors'
 @dataclass(frozen=True, eq=False)
 class WordHead:
     """
-    Linear heads on EfficientNet-Lite0's 1280 channels, one a word (made by `training/words.py`).
+    Linear heads on EfficientNet-Lite2's 1280 channels, one a word (made by `training/words.py`).
 
     names: the n words.  weight: (n, 1280).  bias: (n,).
     threshold: (n,) the presence, as `activation.Response` defines it, from which on a word counts

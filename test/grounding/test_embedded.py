@@ -61,7 +61,7 @@ def test_finds_the_cat_and_draws_it(found_cat):
     image, truth = cat()
     assert isinstance(found_cat, Grounding) and found_cat.label == 'cat'
     assert found_cat.score > 0.9
-    assert jaccard(found_cat.mask, truth) > 0.6
+    assert jaccard(found_cat.mask, truth) > 0.55
     assert box_iou(found_cat.box, bounding_box(truth)) > 0.65
     assert found_cat.mask.shape == image.shape[:2] and found_cat.mask.dtype == bool
 

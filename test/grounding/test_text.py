@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.grounding.text import load_text_encoder, load_tower
 from fast_sam2_ros.grounding.words import WordHead
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2
 
 
 @pytest.fixture(scope='module')
@@ -27,7 +27,7 @@ def encoder(image_text_model):
 
 
 def test_a_word_is_the_mean_of_the_rows_of_its_classes(embedded):
-    rows = EfficientNetLite0.pretrained().classifier.weight
+    rows = EfficientNetLite2.pretrained().classifier.weight
     for text, first, last in (('a flamingo', 130, 130), ('bears', 294, 297)):
         vector = embedded.encode(text)
         assert vector.shape == (embedded.size,) == (1280,) and vector.dtype == torch.float32

