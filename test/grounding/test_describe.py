@@ -95,8 +95,8 @@ def test_a_single_pixel_at_the_border_is_no_error(describer):
     (spread(c294=0.9), 'brown bear'),
     (spread(c151=0.3, c152=0.2, c200=0.3), 'dog'),
     (spread(c294=0.4, c295=0.4), 'bear'),
-    (spread(c281=0.35, c151=0.35), 'pet'),
-    (spread(c340=0.35, c20=0.35), 'animal'),
+    (spread(c281=0.4, c151=0.35), 'pet'),
+    (spread(c340=0.4, c20=0.35), 'animal'),
     (spread(c340=0.4, c779=0.4), ''),
     (np.full(1000, 0.001, np.float32), ''),
     (spread(c609=0.45, c817=0.4), 'car')])
