@@ -3,15 +3,17 @@
 """
 What the target looks like, so that something else is not taken for it.
 
-A look is the mean of the token features under a mask, less the mean of all of the frame's, at
-length 1. Two looks are alike as their cosine says. Needs no training: any checkpoint's features
-serve.
+A look is the mean of the token features under a mask, less the mean of all of the frame's, and
+the mean colour there without its brightness. Two looks are alike as the product of the cosines of
+both parts says. Needs no training: any checkpoint's features serve.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,38 +21,68 @@ from torch.nn import functional
 INERTIA = 0.9  # of the usual look, from one frame to the next
 LEAST_COVER = 0.3  # share of a token's cell under the mask, from which on the token counts
 TRUSTED = 0.7  # likeness, from which on a frame may change the usual look
+COLOUR_RANGE = 57.0  # grey levels between two channels that weigh as much as no colour at all
 
 
-def look_at(tokens: Tensor, logits: Tensor, grid: tuple[int, int]) -> Tensor:
-    """
-    Return the look (C,) of what a mask shows; zeros where it shows nothing.
+@dataclass(frozen=True, eq=False)
+class Look:
+    """`features` (C,) at length 1, zeros where nothing is shown; `colour` (3,) at length 1."""
 
-    tokens: (N, C), row by row over the grid (h, w).  logits: (4h, 4w), positive on the mask.
-    """
-    cover = functional.adaptive_avg_pool2d((logits > 0).float()[None, None], grid).flatten()
-    cover = cover * (cover >= LEAST_COVER)
-    tokens = tokens.float()
-    return functional.normalize(cover @ (tokens - tokens.mean(0)), dim=0)
+    features: Tensor
+    colour: Tensor
+
+    @classmethod
+    def at(cls, frame: np.ndarray, tokens: Tensor, logits: Tensor, grid: tuple[int, int]) -> Look:
+        """
+        Look at what a mask shows.
+
+        frame: (H, W, 3) uint8 RGB.  tokens: (N, C) of it, row by row over the grid (h, w).
+        logits: (4h, 4w), positive on the mask.
+        """
+        cover = functional.adaptive_avg_pool2d((logits > 0).float()[None, None], grid).flatten()
+        cover = cover * (cover >= LEAST_COVER)
+        cover = cover / cover.sum().clamp(min=1e-6)
+        tokens = tokens.float()
+        small = cv2.resize(frame, grid[::-1], interpolation=cv2.INTER_AREA)
+        pixels = torch.from_numpy(small).to(tokens.device).view(-1, 3).float() / COLOUR_RANGE
+        red, green, blue = (cover @ pixels).unbind()
+        colour = torch.stack([torch.ones_like(red), red - green, (red + green) / 2 - blue])
+        return cls(functional.normalize(cover @ (tokens - tokens.mean(0)), dim=0),
+                   functional.normalize(colour, dim=0))
+
+    def like(self, other: Look) -> Tensor:
+        """Return how much two looks are alike, () in [-1, 1]."""
+        return (self.features @ other.features) * (self.colour @ other.colour).clamp(min=0)
+
+    def towards(self, other: Look, share: float) -> Look:
+        """Return a look between two: this one at 0, the other at 1."""
+        return Look(*(
+            functional.normalize(torch.lerp(mine, theirs, share), dim=0)
+            for mine, theirs in ((self.features, other.features), (self.colour, other.colour))))
+
+    def where(self, condition: Tensor, other: Look) -> Look:
+        """Return this look where a condition () holds, else the other one."""
+        return Look(torch.where(condition, self.features, other.features),
+                    torch.where(condition, self.colour, other.colour))
 
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """How a target looked when it was prompted, and how it usually looks of late: (C,) each."""
+    """How a target looked when it was prompted, and how it usually looks of late."""
 
-    first: Tensor
-    usual: Tensor
+    first: Look
+    usual: Look
 
     @classmethod
-    def begin(cls, look: Tensor) -> Looks:
+    def begin(cls, look: Look) -> Looks:
         """Start with the look on the prompted frame."""
         return cls(look, look)
 
-    def likeness(self, look: Tensor) -> Tensor:
+    def likeness(self, look: Look) -> Tensor:
         """Return how much a look is the target's, () in [-1, 1]; 0 for a look of nothing."""
-        return torch.maximum(self.first @ look, self.usual @ look)
+        return torch.maximum(self.first.like(look), self.usual.like(look))
 
-    def then(self, look: Tensor) -> Looks:
+    def then(self, look: Look) -> Looks:
         """Return the looks after one more frame; what is hardly the target changes nothing."""
-        later = functional.normalize(torch.lerp(look, self.usual, INERTIA), dim=0)
-        return Looks(
-            self.first, torch.where(self.likeness(look) >= TRUSTED, later, self.usual))
+        later = self.usual.towards(look, 1 - INERTIA)
+        return Looks(self.first, later.where(self.likeness(look) >= TRUSTED, self.usual))

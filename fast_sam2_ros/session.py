@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
 SAME = 0.5  # likeness, from which on what is followed is still the target
-SURE = 0.88  # likeness, from which on what appears after a loss is the target at once
+SURE = 0.85  # likeness, from which on what appears after a loss is the target at once
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError, ParameterError
-from fast_sam2_ros.likeness import look_at, Looks
+from fast_sam2_ros.likeness import Look, Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
@@ -223,7 +223,7 @@ class Tracker:
             conditioned, encoded, self._parts.no_prompt, point_count=0, prompted=False)
         clock.lap('decode')
 
-        look = look_at(encoded.tokens, decoded.logits, self.grid)
+        look = Look.at(frame, encoded.tokens, decoded.logits, self.grid)
         likeness = self._target.looks.likeness(look)
         if accept is None or accept(*torch.stack([decoded.score, likeness]).tolist()):
             history = self._target.history.then(decoded)
@@ -265,7 +265,7 @@ class Tracker:
         memory = self._memorise(
             encoded, decoded, cues, self._conditioning_budget, prompted=True)
         self.bank.condition(memory, decoded.pointer)
-        looks = Looks.begin(look_at(encoded.tokens, decoded.logits, self.grid))
+        looks = Looks.begin(Look.at(frame, encoded.tokens, decoded.logits, self.grid))
         self._target = _Target(probe, history, looks)
         clock.lap('remember')
 
@@ -287,7 +287,7 @@ class Tracker:
         clock.lap('decode')
         if self._target is None:
             return self._result(decoded, None, clock)
-        look = look_at(encoded.tokens, decoded.logits, self.grid)
+        look = Look.at(frame, encoded.tokens, decoded.logits, self.grid)
         return self._result(decoded, None, clock, self._target.looks.likeness(look))
 
     @torch.inference_mode()
