@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fast_sam2_ros.grounding.describe import Describer
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
-SAME = 0.5  # likeness, from which on what is followed is still the target
+SAME = 0.45  # likeness, from which on what is followed is still the target
 SURE = 0.85  # likeness, from which on what appears after a loss is the target at once
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
@@ -79,7 +79,8 @@ class Session:
 
     Not for several threads at once: whoever calls it does so from the thread that owns the model.
 
-    lost_after: frames in a row with an object score below zero after which the target is lost.
+    lost_after: frames in a row without the target, by the object score or by its looks, after
+        which it is lost.
     reground_period: the least time between two searches for the same target, in seconds of the
         images' stamps. As long must something that is not surely the target wait after a loss.
     describer: gives the words for a target that was pointed at.
