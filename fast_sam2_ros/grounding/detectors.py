@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForZeroShotObjectDetection, AutoTokenizer
+from transformers import AutoModelForZeroShotObjectDetection
 
 from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.grounding.hub import (
+    find_folder, first_line, load_tokenizer, read_model_type)
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
-from fast_sam2_ros.sam2.checkpoint import (
-    check_weights, CONFIG_FILE, find_in_cache, resolve_device, split_hub_id)
+from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
 from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
 from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.tracker import Prompt
@@ -34,6 +35,7 @@ from fast_sam2_ros.tracker import Prompt
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker
 
+KIND = 'grounder'
 PREPROCESSOR_FILE = 'preprocessor_config.json'
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -211,27 +213,23 @@ class DetectorGrounder:
         Raises CheckpointError where it is missing, not whole, or of another architecture;
         nothing is downloaded.
         """
-        folder, remedy = _find(name)
-        try:
-            config = json.loads((folder / CONFIG_FILE).read_text(encoding='utf-8'))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f'{folder} has no readable {CONFIG_FILE}: {remedy}') from error
-        family = FAMILIES.get(str(config.get('model_type')))
+        folder, remedy = find_folder(name, KIND)
+        kind = read_model_type(folder, remedy)
+        family = FAMILIES.get(kind)
         if family is None:
             raise CheckpointError(
-                f'{name} is a {config.get("model_type")}; a grounder is one of '
-                f'{", ".join(FAMILIES)}, or "embedded"')
+                f'{name} is a {kind}; a grounder is one of {", ".join(FAMILIES)}, or "embedded"')
         check_weights(folder, remedy)
         try:
             model = AutoModelForZeroShotObjectDetection.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except ImportError as error:
             raise CheckpointError(
-                f'{name} needs a package that is not installed: {_first_line(error)}') from error
+                f'{name} needs a package that is not installed: {first_line(error)}') from error
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f'{name} cannot be loaded ({_first_line(error)}): {remedy}') from error
+                f'{name} cannot be loaded ({first_line(error)}): {remedy}') from error
+        tokenizer = load_tokenizer(folder, remedy)
         model = model.eval().requires_grad_(False).to(resolve_device(device))
         return cls(name, family(model, tokenizer, family.settings.updated(folder)), tracker)
 
@@ -284,24 +282,6 @@ def _plain(text: str) -> str:
     while words and words[0] in COMMANDS:
         words.pop(0)
     return ' '.join(words)
-
-
-def _find(name: str) -> tuple[Path, str]:
-    """Return the folder of a hub id or path, and what to do where something is wrong with it."""
-    if Path(name).is_dir():
-        return Path(name), 'save the model and its tokenizer there again'
-    hub = split_hub_id(name)
-    if hub is None:
-        raise CheckpointError(f'{name} is neither "embedded", a folder nor a hub id')
-    remedy = f'run fast-sam2 fetch {name}'
-    folder = find_in_cache(*hub)
-    if folder is None:
-        raise CheckpointError(f'the grounder {name} is not on this machine: {remedy}')
-    return folder, remedy
-
-
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def _corners(boxes: Tensor, size: tuple[int, ...]) -> Tensor:

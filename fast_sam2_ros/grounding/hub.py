@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -56,7 +55,7 @@ def read_tower_config(folder: Path, remedy: str, tower: str) -> PretrainedConfig
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
-            f'{folder} has no readable {CONFIG_FILE} ({_first_line(error)}): {remedy}') from error
+            f'{folder} has no readable {CONFIG_FILE} ({first_line(error)}): {remedy}') from error
     settings = getattr(config, tower, config)  # the folder may hold the tower alone
     if settings is not config and hasattr(config, 'projection_dim'):
         # CLIP's: some checkpoints give it only here, and not with the tower's own settings.
@@ -84,7 +83,7 @@ def load_part(
         raise _lacks_package(folder, error) from error
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
-            f'{folder} does not fit its own {CONFIG_FILE} ({_first_line(error)}): {remedy}'
+            f'{folder} does not fit its own {CONFIG_FILE} ({first_line(error)}): {remedy}'
         ) from error
     if info['missing_keys']:
         raise CheckpointError(
@@ -101,14 +100,15 @@ def load_tokenizer(folder: Path, remedy: str) -> PreTrainedTokenizerBase:
         raise _lacks_package(folder, error) from error
     except Exception as error:  # the readers of vocabularies raise whatever they stumble over
         raise CheckpointError(
-            f'the tokenizer of {folder} cannot be loaded ({_first_line(error)}): {remedy}'
+            f'the tokenizer of {folder} cannot be loaded ({first_line(error)}): {remedy}'
         ) from error
 
 
 def _lacks_package(folder: Path, error: ImportError) -> CheckpointError:
-    return CheckpointError(f'{folder} needs a package that is not here: {_first_line(error)}')
+    return CheckpointError(f'{folder} needs a package that is not here: {first_line(error)}')
 
 
-def _first_line(error: Exception) -> str:
-    lines: list[Any] = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].strip() if lines else type(error).__name__
+def first_line(error: Exception) -> str:
+    """Return the first line of an error that says something, or else its kind."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
