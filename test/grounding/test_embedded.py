@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded grounder on photographs: what it finds, where, and what it says it does not."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.grounding import box_iou
 from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.grounding import Grounding, load_grounder, NotFound
+from fast_sam2_ros.grounding.activation import LIKENESS_DOUBT
 from fast_sam2_ros.grounding.refine import bounding_box
 
 
@@ -83,6 +86,13 @@ def test_says_that_what_is_not_there_is_not_found(grounder, text):
     assert isinstance(answer, NotFound) and not answer
     assert answer.reason.startswith('no ') and 'in view' in answer.reason
     assert grounder.knows(text)
+
+
+def test_what_is_only_like_a_thing_needs_to_be_seen_more_clearly(grounder):
+    view, cat_itself = grounder.look(cat()[0]), grounder.vocabulary.understand('cat')
+    like_a_cat = replace(cat_itself, lookalike=True)
+    doubt = view.respond(cat_itself).margin - view.respond(like_a_cat).margin
+    assert doubt == pytest.approx(LIKENESS_DOUBT) and doubt > 0
 
 
 def test_an_unknown_word_is_not_found_and_near_ones_are_named(grounder):

@@ -98,6 +98,22 @@ def test_a_thing_without_a_class_says_that_it_is_found_by_likeness(vocabulary):
     assert meaning(Vocabulary(), 'giraffe').lookalike
 
 
+@pytest.mark.parametrize('text, index', [
+    ('the kitchen cupboard door', 799), ('a parcel', 478), ('the carpet', 539), ('cushion', 721),
+    ('a blanket', 750), ('the hairdryer', 589), ('a bedside table', 493), ('router', 662),
+    ('kitchen roll', 700), ('a tin can', 653), ('trainers', 770), ('letterbox', 637)])
+def test_what_a_robot_is_asked_for_indoors(vocabulary, text, index):
+    found = meaning(vocabulary, text)
+    assert index in found.classes and not found.lookalike
+
+
+@pytest.mark.parametrize('text, index', [
+    ('the staircase', 421), ('a tap', 896), ('wall socket', 844), ('the newspaper', 917)])
+def test_what_is_only_like_a_class_says_so(vocabulary, text, index):
+    found = meaning(vocabulary, text)
+    assert index in found.classes and found.lookalike
+
+
 def test_what_follows_the_name_makes_it_another_thing(vocabulary):
     """A dog house is a house, a cat zorblax is unknown: never a dog, never a cat."""
     assert not set(DOGS) & set(meaning(vocabulary, 'dog house').classes)
