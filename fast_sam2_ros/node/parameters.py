@@ -29,20 +29,25 @@ Value = bool | int | float | str
 
 @dataclass(frozen=True)
 class About:
-    """What is known of a parameter besides its name, type and default."""
+    """
+    What is known of a parameter besides its name, type and default.
+
+    One with `choices` may also name a file where it has a `suffix`.
+    """
 
     text: str
     unit: str = ''
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    suffix: str = ''
     changes: str = 'at configure'
 
     @property
     def range(self) -> str:
         """Return the values that are allowed, in words; empty where all are."""
         if self.choices:
-            return ', '.join(self.choices)
+            return ', '.join(self.choices) + (f', or a {self.suffix} file' if self.suffix else '')
         return '' if self.low is None else f'{self.low} to {self.high}'
 
 
@@ -78,8 +83,9 @@ class Settings:
         'it is lost: embedded, none, or a hub id or folder of CLIP, SigLIP, BLIP, GIT or '
         'Florence-2.')
     router: str = _fixed(
-        'analytic', 'Chooses the tokens to keep: analytic, learned, learned-prior, prior-only, '
-        'random, or the .safetensors file of a router trained for the model.')
+        'analytic', 'Chooses the tokens to keep; a file holds a router trained for the model.',
+        choices=('analytic', 'learned', 'learned-prior', 'prior-only', 'random'),
+        suffix='.safetensors')
     keep_ratio: float = _run_time(
         0.5, 'Share of the frame\'s tokens that enter memory attention.', low=0.05, high=1.0)
     memory_keep_ratio: float = _run_time(
@@ -222,8 +228,10 @@ def _check(name: str, value: object) -> None:
     wanted = Settings.__dataclass_fields__[name].type
     if type(value).__name__ != wanted:
         raise ParameterError(f'{name} is {value!r}; give a {wanted}')
-    inside = (value in known.choices if known.choices
-              else known.low is None or known.low <= value <= known.high)
+    if known.choices:
+        inside = value in known.choices or bool(known.suffix) and value.endswith(known.suffix)
+    else:
+        inside = known.low is None or known.low <= value <= known.high
     if not inside:
         raise ParameterError(f'{name} is {value!r}; give {known.range}')
 

@@ -24,7 +24,10 @@ def test_the_shipped_yaml_is_the_definition():
 
 def test_the_routers_are_the_ones_there_are():
     from fast_sam2_ros.pruning.routers import ROUTERS
-    assert all(f'{name},' in parameters.about('router').text for name in ROUTERS)
+    assert set(parameters.about('router').choices) == set(ROUTERS)
+    Settings(router='/weights/mine.safetensors')
+    with pytest.raises(ParameterError, match='prior-only, random, or a .safetensors file'):
+        Settings(router='magic')
 
 
 def test_the_preferred_checkpoint_is_the_one_of_the_loader():
