@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker.
 
-What is seen is the target as long as the object score says so and it looks somewhat like it.
-Once it is lost, it takes more: what comes looks very much like it, or is still there after a
-while. Until then it is neither reported nor remembered, so that a look-alike does not become
-the target.
+What is seen is the target as long as the object score says so and, with a model for which it was
+measured how alike is alike, it looks somewhat like it. Once it is lost, it takes more: what comes
+looks very much like it, or is still there after a while. Until then it is neither reported nor
+remembered, so that a look-alike does not become the target.
 
 A target that was pointed at without words is described once, on the frame after the first, so
 that the first mask need not wait; by these words it is searched for once it is lost.
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from fast_sam2_ros.grounding.describe import Describer
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
-SAME = 0.45  # likeness, from which on what is followed is still the target
-SURE = 0.85  # likeness, from which on what appears after a loss is the target at once
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
 
@@ -170,7 +168,7 @@ class Session:
         elif self._search_is_due(stamp):
             step, grounded = self._search(frame, stamp), True
         if step is None and self.tracker.has_target:
-            step = self.tracker.step(frame, self._remembers)
+            step = self.tracker.step(frame)
             self._judge(step)
             described = self._undescribed and self._describe(frame, step)
         elapsed = (time.perf_counter() - began) * 1e3
@@ -225,30 +223,30 @@ class Session:
         self._follow(TargetState.TRACKING, f"found '{found.label}' at {found.score:.2f}")
         return step
 
-    def _remembers(self, score: float, likeness: float) -> bool:
-        """Return whether the tracker shall remember a frame: no target at all, or this one."""
-        return score < 0 or self._sees(score, likeness)
-
-    def _sees(self, score: float, likeness: float) -> bool:
+    def _sees(self, step: StepResult) -> bool:
         """Return whether the target is in view, by what a step says."""
-        if score < 0 or likeness < SAME:
+        levels = self.tracker.likeness_levels
+        if step.score < 0 or levels is not None and step.likeness < levels.same:
             return False
-        return self._state is not TargetState.LOST or self._again(likeness)
+        return self._state is not TargetState.LOST or self._again(step.likeness)
 
     def _again(self, likeness: float) -> bool:
         """Return whether what appears after a loss is the target: surely, or for long enough."""
-        if likeness >= SURE:
+        levels = self.tracker.likeness_levels
+        if levels is None or likeness >= levels.sure:
             return True
         self._doubtful_since = min(self._doubtful_since, self._last_stamp)
         return self._last_stamp - self._doubtful_since >= self.reground_period
 
     def _judge(self, step: StepResult) -> None:
         """Move between tracking and lost by what a step says."""
-        if self._sees(step.score, step.likeness):
+        if self._sees(step):
             if self._state is TargetState.LOST:
                 self._message = 'seen again'
             self._follow(TargetState.TRACKING, self._message)
             return
+        if step.score >= 0:
+            self.tracker.decline()  # something else is in view: it must not become the target
         self._misses += 1
         if self._state is TargetState.TRACKING and self._misses >= self.lost_after:
             self._state = TargetState.LOST

@@ -9,7 +9,6 @@ keep ratio of 1.0 it returns what `Sam2VideoModel` returns on the same stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 import time
 
@@ -89,6 +88,15 @@ class _Target:
     looks: Looks
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """What a step would remember: a frame and its pointer, and the target as it is after it."""
+
+    memory: FrameMemory
+    pointer: Tensor
+    target: _Target
+
+
 class Tracker:
     """
     Follow one target through a stream of frames.
@@ -122,6 +130,7 @@ class Tracker:
         self._parts = Sam2Parts(loaded.model)
         self._preprocess = loaded.preprocess
         self.takes_points = loaded.takes_points  # else boxes and points become rough masks
+        self.likeness_levels = loaded.likeness_levels
         self._router = make_router(router, loaded)
         self._dense_conditioning = dense_conditioning
         self._keep_ratio = check_ratio('keep_ratio', keep_ratio)
@@ -144,6 +153,7 @@ class Tracker:
             device=self._parts.device,
         )
         self._target: _Target | None = None
+        self._pending: _Pending | None = None
         self._pixels: Tensor | None = None  # the last frame that was encoded
         self._encoded: Encoded | None = None
 
@@ -193,20 +203,17 @@ class Tracker:
         self._resize_bank()
 
     @torch.inference_mode()
-    def step(
-        self, frame: np.ndarray, accept: Callable[[float, float], bool] | None = None
-    ) -> StepResult:
+    def step(self, frame: np.ndarray) -> StepResult:
         """
         Follow the target on to an (H, W, 3) uint8 RGB frame.
 
-        `accept` is asked with the object score and the likeness before the frame is remembered;
-        one that it declines leaves no trace in the memory. Left out, all are remembered.
-
+        The frame is remembered when the next step begins, unless `decline` is called before.
         Raises InputError where there is no target, or for anything but such a frame.
         """
         if self._target is None:
             raise InputError('there is no target: prompt the tracker before it can step')
         clock = _StageClock(self._parts.device)
+        self._take_in()
 
         encoded = self._encode(to_pixels(frame, self._preprocess, self._parts.device))
         clock.lap('encode')
@@ -225,15 +232,18 @@ class Tracker:
 
         look = Look.at(frame, encoded.tokens, decoded.logits, self.grid)
         likeness = self._target.looks.likeness(look)
-        if accept is None or accept(*torch.stack([decoded.score, likeness]).tolist()):
-            history = self._target.history.then(decoded)
-            self._target = _Target(self._target.probe, history, self._target.looks.then(look))
-            memory = self._memorise(
-                encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
-            self.bank.append(memory, decoded.pointer)
+        history = self._target.history.then(decoded)
+        memory = self._memorise(
+            encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
+        target = _Target(self._target.probe, history, self._target.looks.then(look))
+        self._pending = _Pending(memory, decoded.pointer, target)
         clock.lap('remember')
 
         return self._result(decoded, queries, clock, likeness)
+
+    def decline(self) -> None:
+        """Do not remember the frame of the last step: it leaves no trace."""
+        self._pending = None
 
     @torch.inference_mode()
     def prompt(
@@ -266,7 +276,7 @@ class Tracker:
             encoded, decoded, cues, self._conditioning_budget, prompted=True)
         self.bank.condition(memory, decoded.pointer)
         looks = Looks.begin(Look.at(frame, encoded.tokens, decoded.logits, self.grid))
-        self._target = _Target(probe, history, looks)
+        self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
 
         return self._result(decoded, None, clock)
@@ -299,13 +309,14 @@ class Tracker:
         """
         if self._target is None:
             raise InputError('there is no target whose relevance could be refreshed')
+        self._take_in()
         wanted = self._relevance_on_grid(relevance)
         probe = TextProbe.fit(self._encoded.tokens, wanted)
         self._target = _Target(probe, self._target.history, self._target.looks)
 
     def reset(self) -> None:
         """Forget the target."""
-        self._target = None
+        self._target = self._pending = None
         self.bank.clear()
 
     @property
@@ -322,7 +333,14 @@ class Tracker:
 
     @torch.inference_mode()
     def _resize_bank(self) -> None:
+        self._take_in()
         self.bank.resize(self._conditioning_budget, self._memory_budget)
+
+    def _take_in(self) -> None:
+        """Remember the frame of the last step, unless it was declined."""
+        if self._pending is not None:
+            self.bank.append(self._pending.memory, self._pending.pointer)
+            self._target, self._pending = self._pending.target, None
 
     def _encode(self, pixels: Tensor) -> Encoded:
         self._encoded = self._parts.encode(pixels)

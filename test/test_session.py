@@ -10,6 +10,7 @@ import torch
 
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.grounding.result import Grounding, NotFound
+from fast_sam2_ros.sam2.loaded import LikenessLevels
 from fast_sam2_ros.session import Session, TargetState
 from fast_sam2_ros.tracker import Latency, Prompt, StepResult
 
@@ -30,6 +31,7 @@ class FakeTracker:
     steps: int = 0
     remembered: list[bool] = field(default_factory=list)
     aims: list[str] = field(default_factory=list)
+    likeness_levels: LikenessLevels | None = LikenessLevels(same=0.45, sure=0.85)
 
     def aim(self, text):
         self.aims.append(text)
@@ -49,12 +51,15 @@ class FakeTracker:
     def segment(self, frame, prompt):
         return self._result(3.0, self.likenesses[0])
 
-    def step(self, frame, accept):
+    def step(self, frame):
         self.steps += 1
         score, likeness = (values.pop(0) if len(values) > 1 else values[0]
                            for values in (self.scores, self.likenesses))
-        self.remembered.append(accept(score, likeness))
+        self.remembered.append(True)
         return self._result(score, likeness)
+
+    def decline(self):
+        self.remembered[-1] = False
 
     def reset(self):
         self.has_target = False
@@ -386,3 +391,15 @@ def test_a_jump_back_in_time_starts_the_wait_anew(session, tracker):
     states(session, [10.0, 10.1, 10.2, 10.3, 10.4])
     assert states(session, [5.0, 5.9]) == [TargetState.LOST] * 2
     assert states(session, [6.0]) == [TargetState.TRACKING]
+
+
+def test_where_nobody_measured_likeness_the_object_score_decides(session, tracker, grounder):
+    tracker.likeness_levels = None
+    tracker.likenesses = [0.0]
+    session.set_text('cat')
+    assert states(session, [0.0, 0.1, 0.2]) == [TargetState.TRACKING] * 3
+    tracker.scores = [-1.0]
+    states(session, [0.3, 0.4, 0.5])
+    assert session.state is TargetState.LOST
+    assert states(session, [2.0]) == [TargetState.TRACKING]  # the words find it again
+    assert tracker.remembered == [True] * 5

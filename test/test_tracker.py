@@ -342,21 +342,26 @@ def test_every_router_tracks(loaded, router):
 
 def test_a_frame_that_is_declined_leaves_no_trace(loaded):
     plain, choosy = Tracker(loaded), Tracker(loaded)
-    asked = []
-
-    def decline(score, likeness):
-        asked.append((score, likeness))
-        return False
-
     for tracker in (plain, choosy):
         tracker.prompt(FRAMES[0], BOX)
         tracker.step(FRAMES[1])
-    declined = choosy.step(FRAMES[5], decline)
-    assert asked == [(declined.score, declined.likeness)]
+    choosy.step(FRAMES[5])
+    choosy.decline()
     for frame in FRAMES[2:4]:
-        result, same = plain.step(frame), choosy.step(frame, lambda score, likeness: True)
+        result, same = plain.step(frame), choosy.step(frame)
         assert torch.equal(result.logits, same.logits)
         assert (result.score, result.likeness) == (same.score, same.likeness)
+
+
+def test_a_new_budget_does_not_lose_the_last_frame(loaded):
+    early, late = Tracker(loaded, keep_ratio=0.5), Tracker(loaded, keep_ratio=0.5)
+    for tracker in (early, late):
+        tracker.prompt(FRAMES[0], BOX)
+        tracker.step(FRAMES[1])
+    late.keep_ratio = 0.4
+    late.decline()  # too late
+    early.keep_ratio = 0.4
+    assert torch.equal(early.step(FRAMES[2]).logits, late.step(FRAMES[2]).logits)
 
 
 def test_likeness_compares_with_what_was_prompted(loaded):

@@ -197,7 +197,8 @@ def _load_embedded() -> LoadedModel:
     from fast_sam2_ros.sam2 import embedded
 
     return LoadedModel(embedded.load_embedded(), embedded.PREPROCESS, EMBEDDED,
-                       'shipped with fast_sam2_ros', takes_points=False)
+                       'shipped with fast_sam2_ros', takes_points=False,
+                       likeness_levels=embedded.LIKENESS_LEVELS)
 
 
 def _load_random(name: str) -> LoadedModel:

@@ -29,6 +29,19 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
+class LikenessLevels:
+    """
+    How alike is alike (`likeness.Looks`), measured for the features of one model.
+
+    From `same` on, what is followed is still the target; from `sure` on, what appears after a
+    loss is it at once.
+    """
+
+    same: float
+    sure: float
+
+
+@dataclass(frozen=True)
 class LoadedModel:
     """
     A model ready for inference.
@@ -36,7 +49,8 @@ class LoadedModel:
     `model` is in evaluation mode, in float32, without gradients. `name` is the name that was
     resolved, `source` says where the weights came from (a path, or words), and `fallback` is
     the reason why `auto` had to take the embedded model, else None. A model that was not trained
-    on boxes and points (`takes_points` false) gets them as rough masks.
+    on boxes and points (`takes_points` false) gets them as rough masks. `likeness_levels` is None
+    where nobody measured them: then the object score alone says whether the target is in view.
     """
 
     model: Sam2VideoModel
@@ -45,3 +59,4 @@ class LoadedModel:
     source: str
     fallback: str | None = None
     takes_points: bool = True
+    likeness_levels: LikenessLevels | None = None
