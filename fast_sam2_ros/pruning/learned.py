@@ -95,7 +95,7 @@ class RouterNetwork(nn.Module):
         """Read what `save` wrote, for inference; raise CheckpointError for anything else."""
         if not path.is_file():
             raise CheckpointError(
-                f'{path} is missing: train it with fast-sam2 train router --out {path}')
+                f'{path} is missing: fast-sam2 train router --out {path.parent} makes it')
         try:
             with safe_open(path, 'pt') as file:
                 settings = RouterSettings(**json.loads((file.metadata() or {})['router']))

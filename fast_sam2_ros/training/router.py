@@ -137,7 +137,9 @@ class Sampler:
 
     def _embed(self, text: str) -> Tensor | None:
         if text not in self._texts:
-            self._texts[text] = self.encoder.encode(text) if text else None
+            embedding = self.encoder.encode(text) if text else None
+            # a copy, since autograd takes nothing that was made for inference only
+            self._texts[text] = None if embedding is None else embedding.clone()
         return self._texts[text]
 
     def _drifted(self, mask: np.ndarray) -> Decoded:
