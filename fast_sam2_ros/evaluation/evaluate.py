@@ -32,7 +32,7 @@ from fast_sam2_ros.evaluation.rows import BASELINE, mean_row, Result, Row
 from fast_sam2_ros.pruning.routers import ROUTERS
 from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
 from fast_sam2_ros.session import session_on
-from fast_sam2_ros.tracker import Prompt
+from fast_sam2_ros.prompt import Prompt
 
 if TYPE_CHECKING:
     from fast_sam2_ros.sam2.loaded import LoadedModel

@@ -30,7 +30,7 @@ from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
 from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
 from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
 from fast_sam2_ros.sam2.parts import check_frame
-from fast_sam2_ros.tracker import Prompt
+from fast_sam2_ros.prompt import Prompt
 
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker

@@ -19,7 +19,7 @@ from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2
 from fast_sam2_ros.sam2.parts import check_frame
-from fast_sam2_ros.tracker import Prompt
+from fast_sam2_ros.prompt import Prompt
 
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker

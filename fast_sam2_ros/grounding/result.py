@@ -10,7 +10,7 @@ from typing import Protocol, TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.tracker import Prompt
+    from fast_sam2_ros.prompt import Prompt
 
 
 @dataclass(frozen=True)
