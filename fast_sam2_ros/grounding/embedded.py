@@ -13,7 +13,7 @@ import torch
 
 from fast_sam2_ros.grounding.activation import Response, View
 from fast_sam2_ros.grounding.colours import colour_share
-from fast_sam2_ros.grounding.refine import bounding_box, Refiner
+from fast_sam2_ros.grounding.refine import bounding_box, LOOSE, Refiner, TIGHT
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
@@ -46,6 +46,15 @@ class _Place:
     peak: tuple[int, int]
     strength: float
     mass: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A prompt, the mask (H, W) bool that the decoder gives for it, and what it thinks of that."""
+
+    prompt: Prompt
+    mask: np.ndarray
+    iou: float
 
 
 class EmbeddedGrounder:
@@ -93,11 +102,13 @@ class EmbeddedGrounder:
             return NotFound(
                 f'no {meaning.word} in view (score {score:.2f}, at least 0.50 is needed)'
             )
-        refiner = Refiner(view, response.activation)
-        outline = self._choose(image, meaning, refiner, response)
-        if isinstance(outline, NotFound):
-            return outline
-        prompt, mask = self._draw(image, outline)
+        refiner = Refiner(view, response.activation, TIGHT)
+        peak = self._choose(image, meaning, refiner, response)
+        if isinstance(peak, NotFound):
+            return peak
+        prompt, mask = self._draw(image, [
+            self._outline(image, meaning, each, peak)
+            for each in (refiner, Refiner(view, response.activation, LOOSE))])
         label = f'{meaning.label} (by likeness)' if meaning.lookalike else meaning.label
         return Grounding(
             label, float(score), bounding_box(mask), mask,
@@ -110,19 +121,18 @@ class EmbeddedGrounder:
 
     def _choose(
         self, image: np.ndarray, meaning: Meaning, refiner: Refiner, response: Response
-    ) -> np.ndarray | NotFound:
-        """Return the mask of the most prominent place, or of the one that shows the colour."""
+    ) -> tuple[int, int] | NotFound:
+        """Return the peak of the most prominent place, or of the one that shows the colour."""
         places = _places(refiner, response)
         if meaning.colour is None:
             rivals = [p for p in places if p.strength >= RIVAL_SHARE * places[0].strength]
-            most = max(rivals, key=lambda place: place.mass)
-            return self._outline(image, meaning, refiner, most.peak)
+            return max(rivals, key=lambda place: place.mass).peak
         best, best_strength = None, 0.0
         for place in places:
             mask = self._outline(image, meaning, refiner, place.peak)
             share = colour_share(image, mask, meaning.colour)
             if share >= COLOUR_SHARE and share * place.strength > best_strength:
-                best, best_strength = mask, share * place.strength
+                best, best_strength = place.peak, share * place.strength
         if best is None:
             return NotFound(f'a {meaning.word} is in view, but none that looks {meaning.colour}')
         return best
@@ -146,38 +156,50 @@ class EmbeddedGrounder:
             response = view.respond(meaning)
             near = cv2.resize(region[top:bottom, left:right], view.grid[::-1],
                               interpolation=cv2.INTER_NEAREST)
-            refiner = Refiner(view, response.activation)
+            refiner = Refiner(view, response.activation, refiner.tightness)
             peak = highest(response.peaks * near)
         mask = np.zeros((height, width), bool)
         mask[y0:y1, x0:x1] = full_size(refiner.mask(peak), (y1 - y0, x1 - x0))
         return mask
 
-    def _draw(self, image: np.ndarray, outline: np.ndarray) -> tuple[Prompt, np.ndarray]:
-        """Return the prompt for the tracker and the mask that it gives: the decoder's or ours."""
+    def _draw(
+        self, image: np.ndarray, outlines: list[np.ndarray]
+    ) -> tuple[Prompt, np.ndarray]:
+        """
+        Return the prompt for the tracker and the mask that it gives: the decoder's or ours.
+
+        Of several outlines, (H, W) bool, the one is taken whose mask the decoder thinks best
+        (`StepResult.iou`); without a tracker the first.
+        """
         if self._tracker is None:
-            return Prompt(mask=outline), outline
-        if not self._tracker.takes_points:
-            mask = self._mended(image, outline)
-            return Prompt(mask=mask), mask
+            return Prompt(mask=outlines[0]), outlines[0]
+        draw = self._boxed if self._tracker.takes_points else self._mended
+        best = max((draw(image, outline) for outline in outlines), key=lambda drawn: drawn.iou)
+        return best.prompt, best.mask
+
+    def _boxed(self, image: np.ndarray, outline: np.ndarray) -> _Drawn:
+        """Let the decoder draw what is in an outline's box, if that is about the same."""
         prompt = Prompt(box=bounding_box(outline))
-        mask = self._segment(image, prompt)
-        if _overlap(mask, outline) < LEAST_AGREEMENT:
-            return Prompt(mask=outline), outline
-        return prompt, mask
+        drawn = self._segment(image, prompt)
+        if _overlap(drawn.mask, outline) < LEAST_AGREEMENT:
+            return _Drawn(Prompt(mask=outline), outline, 0.0)
+        return drawn
 
-    def _mended(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Let the tracker mend a mask, as long as the answer is still about the same place."""
+    def _mended(self, image: np.ndarray, outline: np.ndarray) -> _Drawn:
+        """Let the tracker mend an outline, as long as the answer is still about the same place."""
+        best = _Drawn(Prompt(mask=outline), outline, 0.0)
         for _ in range(MENDING_ROUNDS):
-            mended = self._segment(image, Prompt(mask=mask, rough=True))
-            if _overlap(mended, mask) < LEAST_AGREEMENT:
+            mended = self._segment(image, Prompt(mask=best.mask, rough=True))
+            if _overlap(mended.mask, best.mask) < LEAST_AGREEMENT:
                 break
-            mask = mended
-        return mask
+            best = _Drawn(Prompt(mask=mended.mask), mended.mask, mended.iou)
+        return best
 
-    def _segment(self, image: np.ndarray, prompt: Prompt) -> np.ndarray:
-        """Return the tracker's mask, (H, W) bool, empty where it sees no target."""
+    def _segment(self, image: np.ndarray, prompt: Prompt) -> _Drawn:
+        """Return what the tracker draws, an empty mask where it sees no target."""
         result = self._tracker.segment(image, prompt)
-        return (result.mask(*image.shape[:2]) > 0) & (result.score > 0)
+        mask = (result.mask(*image.shape[:2]) > 0) & (result.score > 0)
+        return _Drawn(prompt, mask, result.iou)
 
 
 def _places(refiner: Refiner, response: Response) -> list[_Place]:

@@ -9,33 +9,59 @@ it over all that looks alike, and GrabCut (Rother et al., SIGGRAPH 2004) on the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
 from fast_sam2_ros.grounding.activation import View
 
-REGION_SHARE = 0.4  # of the peak: the region of one target in the activation map
-FLOOR, RANGE = 0.3, 0.5  # of the peak: what maps to 0, and how much more maps to 1
+RANGE = 0.5  # of the peak, above the floor: what maps to 1
 RIDGE = 0.01
 FINE_WEIGHT = 0.7  # of the stride-8 features beside those of stride 16
-REACH = 0.5  # how far beyond its region a target extends, in square roots of the region's area
-BACKGROUND, PROBABLE, CERTAIN = 0.2, 0.4, 0.85
+CERTAIN = 0.85
 GRABCUT_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Tightness:
+    """
+    How closely a mask keeps to the activation.
+
+    region: share of the peak that bounds the region of one target in the activation map.
+    floor: share of the peak that maps to 0.
+    reach: how far beyond its region a target extends, in square roots of the region's area.
+    background, probable: likelihoods below which the background is sure, and above which the
+        target is probable.
+    """
+
+    region: float
+    floor: float
+    reach: float
+    background: float
+    probable: float
+
+
+# A part of the target stands for all of it (a cat's face), or more than it is activated (the lake
+# around a boat). One setting for both does not exist.
+TIGHT = Tightness(region=0.4, floor=0.3, reach=0.5, background=0.2, probable=0.4)
+LOOSE = Tightness(region=0.25, floor=0.05, reach=0.75, background=0.05, probable=0.25)
 
 
 class Refiner:
     """Draws masks in one image, for one activation map."""
 
-    def __init__(self, view: View, activation: np.ndarray) -> None:
+    def __init__(self, view: View, activation: np.ndarray, tightness: Tightness) -> None:
         """Spread the activation, (h, w) in [0, 1] on the grid of `view`, over what looks alike."""
         self._view = view
+        self.tightness = tightness
         self._share = activation / max(float(activation.max()), 1e-6)
-        self._target = np.clip((self._share - FLOOR) / RANGE, 0, 1)
+        self._target = np.clip((self._share - tightness.floor) / RANGE, 0, 1)
         self._spread = _ridge(_features(view), self._target.ravel()).reshape(view.grid)
 
     def region(self, peak: tuple[int, int]) -> np.ndarray:
         """Return the part of the activation map around a peak, (h, w) bool."""
-        least = REGION_SHARE * min(1.0, float(self._share[peak]))
+        least = self.tightness.region * min(1.0, float(self._share[peak]))
         return component(self._share >= max(least, 1e-6), peak)
 
     def mask(self, peak: tuple[int, int]) -> np.ndarray:
@@ -43,14 +69,15 @@ class Refiner:
         region = self.region(peak)
         level = max(float(self._target[region].mean()), 1e-3)
         distance = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 3)
-        near = np.exp(-distance / (REACH * np.sqrt(region.sum()) + 2))
+        near = np.exp(-distance / (self.tightness.reach * np.sqrt(region.sum()) + 2))
         height, width = (2 * side for side in self._view.grid)
         likely = cv2.resize(
             (np.clip(self._spread / level, 0, 1) * near).astype(np.float32), (width, height)
         )
         rough = cv2.resize(region.astype(np.uint8), (width, height)) > 0
         centre = (2 * peak[0], 2 * peak[1])
-        cut = _grab_cut(cv2.resize(self._view.pixels, (width, height)), likely)
+        cut = _grab_cut(
+            cv2.resize(self._view.pixels, (width, height)), likely, self.tightness)
         cut = cv2.morphologyEx(cut.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3))) > 0
         return component(cut, centre) if cut[centre] else rough
 
@@ -92,13 +119,13 @@ def _ridge(features: np.ndarray, target: np.ndarray) -> np.ndarray:
     return features @ np.linalg.solve(gram, features.T @ (target - mean) / count) + mean
 
 
-def _grab_cut(pixels: np.ndarray, likely: np.ndarray) -> np.ndarray:
+def _grab_cut(pixels: np.ndarray, likely: np.ndarray, tightness: Tightness) -> np.ndarray:
     """Cut out what the map, (h, w) in [0, 1], calls likely, along the edges of (h, w, 3)."""
     trimap = np.full(likely.shape, cv2.GC_PR_BGD, np.uint8)
-    trimap[likely > PROBABLE] = cv2.GC_PR_FGD
+    wanted = likely > tightness.probable
+    trimap[wanted] = cv2.GC_PR_FGD
     trimap[likely > CERTAIN] = cv2.GC_FGD
-    trimap[likely < BACKGROUND] = cv2.GC_BGD
-    wanted = likely > PROBABLE
+    trimap[likely < tightness.background] = cv2.GC_BGD
     if not wanted.any() or wanted.all():
         return wanted
     cv2.setRNGSeed(0)

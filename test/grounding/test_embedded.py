@@ -20,8 +20,8 @@ from fast_sam2_ros.grounding.refine import bounding_box
 class Result:
     """A tracker's answer: always the same mask."""
 
-    def __init__(self, mask, score):
-        self.score, self._mask = score, mask
+    def __init__(self, mask, score, iou=0.9):
+        self.score, self.iou, self._mask = score, iou, mask
 
     def mask(self, height, width):
         """Return the mask, whatever size is asked for."""
@@ -173,6 +173,26 @@ def test_a_model_without_points_mends_the_mask(grounder):
     found = type(grounder)(tracker).ground(image, 'cat')
     assert np.array_equal(found.mask, truth) and np.array_equal(found.prompt.mask, truth)
     assert all(prompt.rough for prompt in tracker.prompts)
+
+
+class Echo:
+    """Answers with the mask that it is asked to mend, and likes large or small ones better."""
+
+    takes_points = False
+
+    def __init__(self, likes_large):
+        self._sign = 1 if likes_large else -1
+
+    def segment(self, frame, prompt):
+        """Return the mask of the prompt."""
+        return Result(prompt.mask, 5.0, self._sign * prompt.mask.mean())
+
+
+def test_of_several_outlines_the_one_that_the_decoder_thinks_best_is_taken(grounder):
+    image, _ = cat()
+    large, small = (
+        type(grounder)(Echo(likes_large)).ground(image, 'cat') for likes_large in (True, False))
+    assert large.mask.sum() > 1.05 * small.mask.sum()
 
 
 def test_takes_any_shape_of_picture_but_nothing_else(grounder):
