@@ -14,7 +14,7 @@ import torch
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.embedded import build_embedded, load_embedded
 from fast_sam2_ros.tracker import Prompt, Tracker
-from fast_sam2_ros.training import embedded
+from fast_sam2_ros.training import clip_model, embedded
 from fast_sam2_ros.training.clip_model import clip_loss, ClipModel, FrameOutput
 from fast_sam2_ros.training.clips import ClipRenderer, Photo
 
@@ -108,8 +108,11 @@ def test_the_command_trains_writes_whole_files_and_goes_on(tmp_path: Path, monke
             (tmp_path / 'data' / kind / 'x').mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / f'data/images/x/{index}.jpg'), photo.image)
         (tmp_path / f'data/labels/x/{index}.txt').write_text('0 .3 .25 .7 .25 .7 .75 .3 .75\n')
-    monkeypatch.setattr(embedded, 'STAGES', (embedded.Stage(1.0, 64, 2, 1),))
+    for stages in ('FIRST_STAGES', 'LATER_STAGES'):
+        monkeypatch.setattr(embedded, stages, (embedded.Stage(1.0, 64, 3, 1),))
     monkeypatch.setattr(embedded, 'VALIDATION_CLIPS', 1)
+    monkeypatch.setattr(embedded, 'VALIDATION_STORIES', 1)
+    monkeypatch.setattr(embedded, 'VALIDATION_FRAMES', 3)
     parser = argparse.ArgumentParser()
     embedded.add_arguments(parser)
     command = ['--data', str(tmp_path / 'data'), '--out', str(tmp_path / 'out')]
@@ -120,3 +123,19 @@ def test_the_command_trains_writes_whole_files_and_goes_on(tmp_path: Path, monke
     assert len(curve) == 2 and curve[1]['step'] > curve[0]['step'] > 0
     assert not list((tmp_path / 'out').glob('*.partial'))
     load_embedded(tmp_path / 'out' / 'embedded.safetensors')
+    command = [*command[:2], '--out', str(tmp_path / 'later'), '--minutes', '0.02',
+               '--init', str(tmp_path / 'out' / 'embedded.safetensors')]
+    assert embedded.main(parser.parse_args(command)) == 0
+    load_embedded(tmp_path / 'later' / 'embedded.safetensors')
+
+
+def test_words_give_a_rough_mask_about_the_target():
+    mask = torch.zeros(3, 128, 128)
+    mask[:, 40:90, 30:80] = 1
+    rough = clip_model._rough_mask(mask, 'words', torch.Generator().manual_seed(0))
+    overlap = (rough * mask).sum((1, 2)) / torch.maximum(rough, mask).sum((1, 2))
+    assert ((overlap > 0.3) & (overlap < 0.98)).all()
+    assert set(rough.unique().tolist()) == {0.0, 1.0}
+    tiny = torch.zeros(1, 128, 128)
+    tiny[:, 5:9, 5:9] = 1
+    assert clip_model._rough_mask(tiny, 'words', torch.Generator().manual_seed(0)).any()
