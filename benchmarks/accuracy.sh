@@ -5,8 +5,8 @@
 # Make the result files behind docs/ACCURACY.md again:
 #   bash benchmarks/accuracy.sh DAVIS RENDERED OUT
 # DAVIS is a folder in its layout with expressions.csv; RENDERED holds the sets text/ and lost/ of
-# `python -m fast_sam2_ros.evaluation.rendered`. Two processes run at a time with a thread each: the
-# masks do not depend on it, the frames a second do. A piece that is there already is kept.
+# `python -m fast_sam2_ros.evaluation.rendered`. JOBS (2) processes run at a time with a thread each:
+# the masks do not depend on it, the frames a second do. A piece that is there already is kept.
 set -euo pipefail
 davis=$1 rendered=$2
 export out=$3 OMP_NUM_THREADS=1
@@ -15,32 +15,37 @@ mkdir -p "$out/pieces"
 pieces() {  # GROUP.NAME ARGUMENT...: one run of `fast-sam2 evaluate` a line
     local router
     local named="$davis --expressions $davis/expressions.csv"
-    local lost="$rendered/lost --expressions $rendered/lost/expressions.csv"
-    echo "routers.whole $named --router analytic --keep-ratio 1.0"
-    echo "text.whole $davis --prompt text --router analytic --keep-ratio 1.0"
-    echo "rendered.whole $rendered/text --prompt text --router analytic --keep-ratio 1.0"
+    local lost="$rendered/lost --every 2"
+    local lost_named="$lost --expressions $rendered/lost/expressions.csv"
     for router in analytic prior-only random learned learned-prior; do
         echo "routers.$router $named --router $router --keep-ratio 0.5,0.3,0.1"
-        echo "rendered.$router $rendered/text --prompt text --router $router --keep-ratio 0.5,0.3"
-        echo "text.$router $davis --prompt text --router $router --keep-ratio 0.5"
+        echo "slow.$router $named --every 4 --router $router --keep-ratio 0.3"
     done
-    echo "lost.whole $lost --router analytic --keep-ratio 1.0"
     for router in analytic prior-only learned learned-prior; do
-        echo "lost.$router $lost --router $router --keep-ratio 0.3"
+        echo "lost.$router $lost_named --router $router --keep-ratio 0.3"
     done
+    for router in learned learned-prior; do
+        echo "wordless.davis_$router $davis --router $router --keep-ratio 0.3"
+        echo "wordless.lost_$router $lost --router $router --keep-ratio 0.3"
+    done
+    echo "routers.whole $named --router analytic --keep-ratio 1.0"
     echo "slow.whole $named --every 4 --router analytic --keep-ratio 1.0"
-    for router in analytic prior-only random learned learned-prior; do
-        echo "slow.$router $named --every 4 --router $router --keep-ratio 0.3,0.1"
-    done
-    echo "wordless.davis $davis --router learned,learned-prior --keep-ratio 0.5,0.3"
-    echo "wordless.slow $davis --every 4 --router learned,learned-prior --keep-ratio 0.3,0.1"
-    echo "wordless.lost $rendered/lost --router learned,learned-prior --keep-ratio 0.3"
+    echo "lost.whole $lost_named --router analytic --keep-ratio 1.0"
     echo "other.288px $named --router analytic --keep-ratio 1.0 --image-size 288"
     echo "other.224px $named --router analytic --keep-ratio 1.0 --image-size 224"
     echo "other.3frames $named --router analytic --keep-ratio 1.0 --memory-frames 3"
     echo "other.1frame $named --router analytic --keep-ratio 1.0 --memory-frames 1"
     echo "other.5percent $named --router analytic --keep-ratio 1.0 --memory-keep-ratio 0.05"
     echo "other.published $named --router learned,analytic --keep-ratio 0.3 --prune-conditioning"
+    for router in analytic prior-only learned; do
+        echo "text.$router $davis --prompt text --router $router --keep-ratio 0.5"
+        echo "rendered.half_$router $rendered/text --prompt text --router $router --keep-ratio 0.5"
+    done
+    for router in analytic prior-only random learned learned-prior; do
+        echo "rendered.$router $rendered/text --prompt text --router $router --keep-ratio 0.3"
+    done
+    echo "rendered.whole $rendered/text --prompt text --router analytic --keep-ratio 1.0"
+    echo "text.whole $davis --prompt text --router analytic --keep-ratio 1.0"
 }
 
 evaluate() {
@@ -59,7 +64,7 @@ merge() {  # GROUP: its pieces as one result
 }
 
 export -f evaluate
-pieces | xargs -P 2 -I{} bash -euc 'evaluate {}'
+pieces | xargs -P "${JOBS:-2}" -I{} bash -euc 'evaluate {}'
 for group in routers text rendered lost slow wordless other; do
     merge "$group"
 done
