@@ -93,10 +93,12 @@ class Settings:
         '0 takes keep_ratio.', low=0.0, high=1.0)
     target_text: str = _fixed('', 'What to track until a text arrives; empty for nothing.')
     lost_after: int = _run_time(
-        5, 'So long may the object score stay below zero before the target counts as lost.',
+        5, 'So long may the target be out of view, by its object score or its looks, before it '
+        'counts as lost.',
         unit='frames', low=1, high=1000)
     reground_period: float = _run_time(
-        1.0, 'Least time between two searches for a target that is not in view.',
+        1.0, 'Least time between two searches for a target that is not in view; as long must '
+        'something that is not surely the target stay before it is taken for it after a loss.',
         unit='s', low=0.0, high=3600.0)
     image_transport: str = _fixed(
         'raw', 'Subscribe to image (raw) or to image/compressed (compressed).',
