@@ -26,21 +26,24 @@ pieces() {  # GROUP.NAME ARGUMENT...: one run of `fast-sam2 evaluate` a line
     done
     for router in learned learned-prior; do
         echo "wordless.davis_$router $davis --router $router --keep-ratio 0.3"
-        echo "wordless.lost_$router $lost --router $router --keep-ratio 0.3"
     done
+    echo "wordless.lost_learned $lost --router learned --keep-ratio 0.3"
     echo "routers.whole $named --router analytic --keep-ratio 1.0"
     echo "slow.whole $named --every 4 --router analytic --keep-ratio 1.0"
     echo "lost.whole $lost_named --router analytic --keep-ratio 1.0"
     echo "other.288px $named --router analytic --keep-ratio 1.0 --image-size 288"
     echo "other.224px $named --router analytic --keep-ratio 1.0 --image-size 224"
-    echo "other.3frames $named --router analytic --keep-ratio 1.0 --memory-frames 3"
     echo "other.1frame $named --router analytic --keep-ratio 1.0 --memory-frames 1"
     echo "other.5percent $named --router analytic --keep-ratio 1.0 --memory-keep-ratio 0.05"
     echo "other.published $named --router learned,analytic --keep-ratio 0.3 --prune-conditioning"
     for router in analytic prior-only learned; do
         echo "text.$router $davis --prompt text --router $router --keep-ratio 0.5"
+    done
+    for router in analytic learned; do
         echo "rendered.half_$router $rendered/text --prompt text --router $router --keep-ratio 0.5"
     done
+    echo "rendered.pointed $rendered/text --prompt mask --router analytic --keep-ratio 0.5"
+    echo "rendered.boxed $rendered/text --prompt box --router analytic --keep-ratio 0.5"
     for router in analytic prior-only random learned learned-prior; do
         echo "rendered.$router $rendered/text --prompt text --router $router --keep-ratio 0.3"
     done

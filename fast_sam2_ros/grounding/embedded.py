@@ -34,7 +34,8 @@ ZOOM_MARGIN = 1.6  # window's side over the longer side of the region in the fir
 LEAST_WINDOW = 96.0  # pixels
 COLOUR_SHARE = 0.12  # of a target's pixels: from here on it may be called by that colour
 LEAST_AGREEMENT = 0.5  # IoU of the decoder's mask and the map's, below which the map's is taken
-MENDING_ROUNDS = 2
+MENDING_ROUNDS = 6
+MENDED = 0.99  # IoU of two rounds, from which on another one changes nothing
 OUTSIDE_RELEVANCE = 0.3  # of the activation, outside the mask
 INSIDE_RELEVANCE = 0.6  # inside the mask where nothing is activated
 
@@ -190,9 +191,12 @@ class EmbeddedGrounder:
         best = _Drawn(Prompt(mask=outline), outline, 0.0)
         for _ in range(MENDING_ROUNDS):
             mended = self._segment(image, Prompt(mask=best.mask, rough=True))
-            if _overlap(mended.mask, best.mask) < LEAST_AGREEMENT:
+            agreement = _overlap(mended.mask, best.mask)
+            if agreement < LEAST_AGREEMENT:
                 break
             best = _Drawn(Prompt(mask=mended.mask), mended.mask, mended.iou)
+            if agreement >= MENDED:
+                break
         return best
 
     def _segment(self, image: np.ndarray, prompt: Prompt) -> _Drawn:
