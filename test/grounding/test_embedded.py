@@ -173,6 +173,7 @@ def test_a_model_without_points_mends_the_mask(grounder):
     found = type(grounder)(tracker).ground(image, 'cat')
     assert np.array_equal(found.mask, truth) and np.array_equal(found.prompt.mask, truth)
     assert all(prompt.rough for prompt in tracker.prompts)
+    assert len(tracker.prompts) == 2 * 2  # of two outlines, until nothing changes any more
 
 
 class Echo:
