@@ -15,40 +15,33 @@ mkdir -p "$out/pieces"
 pieces() {  # GROUP.NAME ARGUMENT...: one run of `fast-sam2 evaluate` a line
     local router
     local named="$davis --expressions $davis/expressions.csv"
-    local lost="$rendered/lost --every 2"
-    local lost_named="$lost --expressions $rendered/lost/expressions.csv"
+    local lost_named="$rendered/lost --every 2 --expressions $rendered/lost/expressions.csv"
     for router in analytic prior-only random learned learned-prior; do
         echo "routers.$router $named --router $router --keep-ratio 0.5,0.3,0.1"
         echo "slow.$router $named --every 4 --router $router --keep-ratio 0.3"
     done
-    for router in analytic prior-only learned learned-prior; do
+    for router in analytic prior-only learned; do
         echo "lost.$router $lost_named --router $router --keep-ratio 0.3"
     done
-    for router in learned learned-prior; do
-        echo "wordless.davis_$router $davis --router $router --keep-ratio 0.3"
+    for router in analytic prior-only random learned; do
+        echo "rendered.$router $rendered/text --prompt text --router $router --keep-ratio 0.3"
     done
-    echo "wordless.lost_learned $lost --router learned --keep-ratio 0.3"
+    for router in analytic learned; do
+        echo "rendered.half_$router $rendered/text --prompt text --router $router --keep-ratio 0.5"
+        echo "text.$router $davis --prompt text --router $router --keep-ratio 0.5"
+    done
     echo "routers.whole $named --router analytic --keep-ratio 1.0"
     echo "slow.whole $named --every 4 --router analytic --keep-ratio 1.0"
     echo "lost.whole $lost_named --router analytic --keep-ratio 1.0"
+    echo "rendered.whole $rendered/text --prompt text --router analytic --keep-ratio 1.0"
+    echo "text.whole $davis --prompt text --router analytic --keep-ratio 1.0"
+    echo "rendered.pointed $rendered/text --prompt mask --router analytic --keep-ratio 0.5"
+    echo "rendered.boxed $rendered/text --prompt box --router analytic --keep-ratio 0.5"
+    echo "wordless.davis_learned $davis --router learned --keep-ratio 0.3"
     echo "other.288px $named --router analytic --keep-ratio 1.0 --image-size 288"
     echo "other.224px $named --router analytic --keep-ratio 1.0 --image-size 224"
     echo "other.1frame $named --router analytic --keep-ratio 1.0 --memory-frames 1"
     echo "other.5percent $named --router analytic --keep-ratio 1.0 --memory-keep-ratio 0.05"
-    echo "other.published $named --router learned,analytic --keep-ratio 0.3 --prune-conditioning"
-    for router in analytic prior-only learned; do
-        echo "text.$router $davis --prompt text --router $router --keep-ratio 0.5"
-    done
-    for router in analytic learned; do
-        echo "rendered.half_$router $rendered/text --prompt text --router $router --keep-ratio 0.5"
-    done
-    echo "rendered.pointed $rendered/text --prompt mask --router analytic --keep-ratio 0.5"
-    echo "rendered.boxed $rendered/text --prompt box --router analytic --keep-ratio 0.5"
-    for router in analytic prior-only random learned learned-prior; do
-        echo "rendered.$router $rendered/text --prompt text --router $router --keep-ratio 0.3"
-    done
-    echo "rendered.whole $rendered/text --prompt text --router analytic --keep-ratio 1.0"
-    echo "text.whole $davis --prompt text --router analytic --keep-ratio 1.0"
 }
 
 evaluate() {
@@ -63,7 +56,7 @@ evaluate() {
 merge() {  # GROUP: its pieces as one result
     local found=("$out"/pieces/"$1".*.json)
     fast-sam2 evaluate --from "$(IFS=,; echo "${found[*]}")" --json "$out/accuracy_$1.json" \
-        --markdown "$out/accuracy_$1.md" > "$out/accuracy_$1.log"
+        > "$out/accuracy_$1.log"
 }
 
 export -f evaluate

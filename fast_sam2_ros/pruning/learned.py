@@ -76,12 +76,20 @@ class RouterNetwork(nn.Module):
         `feature_map` (B, C, h, w), `goal` (B, MATCHED) from `project`, `variance` and `prior`
         (B, h, w) in [0, 1]; `prior` exactly where the network was made with one.
         """
+        return self.judge(self.look(feature_map, goal, variance), prior)
+
+    def look(self, feature_map: Tensor, goal: Tensor, variance: Tensor) -> Tensor:
+        """Return what a frame shows of the goal, (B, maps, h, w), whatever the last mask was."""
         local = functional.relu(self.local(functional.relu(self.reduce(feature_map))))
         matched = self.matcher(feature_map) * goal[:, :, None, None]
-        maps = [local, matched, matched.sum(1, keepdim=True), variance[:, None]]
+        return torch.cat(
+            [local, matched, matched.sum(1, keepdim=True), variance[:, None]], 1)
+
+    def judge(self, maps: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Return the logits (B, h, w) for what `look` returned."""
         if self.settings.with_prior:
-            maps.append(prior[:, None])
-        return self.score(functional.relu(self.mix(torch.cat(maps, 1))))[:, 0]
+            maps = torch.cat([maps, prior[:, None]], 1)
+        return self.score(functional.relu(self.mix(maps)))[:, 0]
 
     def save(self, path: Path) -> None:
         """Write weights (float16) and settings as safetensors, whole or not at all."""

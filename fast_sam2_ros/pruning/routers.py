@@ -98,11 +98,23 @@ class LearnedRouter(Router):
         if embedding is not None:
             embedding = embedding.to(self._network.no_goal.device)
         self._goal = self._network.project(embedding)[None]
+        self._frame: Tensor | None = None  # the feature map that was looked at last
 
     def score(self, cues: Cues) -> Tensor:
-        """Return the network's logits; see `Router.score`."""
-        prior = cues.prior[None] if self._network.settings.with_prior else None
-        return self._network(cues.feature_map, self._goal, cues.variance[None], prior)[0]
+        """
+        Return the network's logits; see `Router.score`.
+
+        A frame is scored twice, before and after its mask is known, and looked at once.
+        """
+        network = self._network
+        if self._frame is not cues.feature_map:
+            self._frame = cues.feature_map
+            self._maps = network.look(self._frame, self._goal, cues.variance[None])
+            if not network.settings.with_prior:
+                self._logits = network.judge(self._maps)
+        if network.settings.with_prior:
+            return network.judge(self._maps, cues.prior[None])[0]
+        return self._logits[0]
 
 
 def _learned(name: str, path: Path, loaded: LoadedModel) -> LearnedRouter:

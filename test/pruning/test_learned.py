@@ -50,6 +50,8 @@ def test_every_input_counts(part):
     before = router.score(seen)
     assert before.shape == (5, 7)
     setattr(seen, part, getattr(seen, part) + 1)
+    if part == 'variance':  # it belongs to the features, and is looked at with them
+        seen.feature_map = seen.feature_map.clone()
     assert not torch.allclose(before, router.score(seen))
 
 
@@ -71,6 +73,26 @@ def test_the_words_count_and_unknown_ones_count_as_none():
     assert not torch.allclose(scores['dog'], scores['cat'])
     assert not torch.allclose(scores['dog'], scores[''])
     assert torch.equal(scores['gibberish'], scores[''])
+
+
+@pytest.mark.parametrize('with_prior', [True, False])
+def test_a_frame_is_looked_at_once_and_judged_as_if_anew(with_prior, monkeypatch):
+    made, seen = network(with_prior=with_prior), cues()
+    router = LearnedRouter('learned', made, Words(), torch.device('cpu'))
+    router.aim('dog')
+    goal = made.project(Words().encode('dog'))[None]
+    looks, look = [], RouterNetwork.look
+    monkeypatch.setattr(
+        RouterNetwork, 'look', lambda *args: looks.append(args) or look(*args))
+    for _ in range(2):
+        seen.prior = torch.rand(5, 7)
+        scores = router.score(seen)
+        assert torch.equal(
+            scores, made.judge(look(made, seen.feature_map, goal, seen.variance[None]),
+                               seen.prior[None])[0])
+    assert len(looks) == 1
+    router.aim('cat')
+    assert not torch.allclose(router.score(seen), scores) and len(looks) == 2
 
 
 def test_what_is_saved_is_loaded(tmp_path):
