@@ -19,6 +19,7 @@ import torch
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, Preprocess, resolve_device, split_hub_id)
+from fast_sam2_ros.sam2.loaded import LikenessLevels
 from fast_sam2_ros.sam2.meta import HieraSize, video_config
 
 HUB_ID = 'someone/sam2-small'
@@ -237,6 +238,7 @@ def fake_embedded(saved: Path, monkeypatch: pytest.MonkeyPatch) -> Preprocess:
     module = ModuleType('fast_sam2_ros.sam2.embedded')
     module.load_embedded = lambda: load_model(str(saved)).model
     module.PREPROCESS = Preprocess(IMAGE_SIZE, (0.1,) * 3, (0.2,) * 3)
+    module.LIKENESS_LEVELS = LikenessLevels(same=0.3, sure=0.7)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(sys.modules['fast_sam2_ros.sam2'], 'embedded', module, raising=False)
     return module.PREPROCESS
@@ -255,6 +257,7 @@ def test_auto_falls_back_to_the_embedded_model_and_says_why(
     """Without the preferred checkpoint the embedded model works, and says what to fetch."""
     loaded = load_model('auto', preferred=HUB_ID)
     assert (loaded.name, loaded.preprocess) == ('embedded', fake_embedded)
+    assert loaded.likeness_levels == LikenessLevels(same=0.3, sure=0.7)
     assert f'fast-sam2 fetch {HUB_ID}' in loaded.fallback
     assert load_model('embedded').fallback is None
     assert load_model('auto', preferred='embedded').fallback is None
