@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
-import json
 from pathlib import Path
 import time
 from typing import Any
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from fast_sam2_ros.arguments import ratio
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.parity import environment
+from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.memory import FrameMemory, MemoryBank
 from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, RANDOM_PREFIX, resolve_device
 from fast_sam2_ros.sam2.meta import SIZES
@@ -239,8 +239,7 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.router, arguments.against, not arguments.prune_conditioning)
     print(as_table(result))
     if arguments.json is not None:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(result, indent=1) + '\n')
+        write_json(result, arguments.json)
     return 0
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
 from fast_sam2_ros.evaluation.metrics import jaccard
-from fast_sam2_ros.evaluation.rows import environment
+from fast_sam2_ros.evaluation.rows import environment, write_json
 from fast_sam2_ros.grounding.describe import Describer, load_describer
 from fast_sam2_ros.grounding.embedded import EmbeddedGrounder
 from fast_sam2_ros.grounding.result import Grounding
@@ -213,7 +213,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         result = {'environment': environment('cpu'), 'rows': rows,
                   'answers': [asdict(answer) for answer in answers]}
-        args.json.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+        write_json(result, args.json)
     return 0
 
 

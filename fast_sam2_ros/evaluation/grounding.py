@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-import json
 from pathlib import Path
 import statistics
 import time
@@ -30,7 +29,7 @@ from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.evaluation.cast import WORDS
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
 from fast_sam2_ros.evaluation.metrics import jaccard
-from fast_sam2_ros.evaluation.rows import environment
+from fast_sam2_ros.evaluation.rows import environment, write_json
 from fast_sam2_ros.grounding.embedded import EmbeddedGrounder
 from fast_sam2_ros.grounding.refine import bounding_box
 from fast_sam2_ros.grounding.result import Grounding, NotFound
@@ -299,7 +298,7 @@ def main(args: argparse.Namespace) -> int:
         result = {'environment': environment('cpu'), 'model': args.model, 'rows': rows,
                   'answers': [asdict(answer) for answer in answers],
                   'false_finds': [asdict(find) for find in false_finds]}
-        args.json.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+        write_json(result, args.json)
     return 0
 
 

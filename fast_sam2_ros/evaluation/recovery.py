@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 import sys
 from typing import Any
@@ -29,7 +28,7 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, Sequence
 from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.evaluation.rendered import lookalike_masks, read_stories, Story
-from fast_sam2_ros.evaluation.rows import environment
+from fast_sam2_ros.evaluation.rows import environment, write_json
 from fast_sam2_ros.grounding.result import Grounder, Grounding, NotFound
 from fast_sam2_ros.media import read_mask
 from fast_sam2_ros.session import Session, TargetState
@@ -306,10 +305,9 @@ def main(arguments: argparse.Namespace) -> int:
     def write(outcomes: list[Outcome]) -> None:
         if arguments.json is None:
             return
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         result = {'environment': about, 'rows': [asdict(row) for row in summarise(outcomes)],
                   'clips': [asdict(outcome) for outcome in outcomes]}
-        arguments.json.write_text(json.dumps(result, indent=1) + '\n', encoding='utf-8')
+        write_json(result, arguments.json)
 
     outcomes = run(session, arguments.root, arguments.sequences, arguments.policies,
                    arguments.reset_every, write)

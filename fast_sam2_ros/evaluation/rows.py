@@ -124,9 +124,14 @@ def same_sequences(rows: list[Row]) -> bool:
 
 def write(result: Result, path: Path) -> None:
     """Write a result as JSON, whole or not at all."""
+    write_json(asdict(result), path)
+
+
+def write_json(content: dict[str, Any], path: Path) -> None:
+    """Write a result of any command as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + '.partial')
-    temporary.write_text(json.dumps(asdict(result), indent=1) + '\n', encoding='utf-8')
+    temporary.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
     temporary.replace(path)
 
 

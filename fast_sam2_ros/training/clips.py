@@ -184,6 +184,14 @@ class ClipRenderer:
         self.photos, self.cutouts, self.rng, self.size = photos, cutouts, rng, size
         self._outlined = [photo for photo in photos if photo.masks] or photos
 
+    @classmethod
+    def of(
+        cls, photos: list[Photo], stamps: list[Cutout], rng: np.random.Generator, *, size: int
+    ) -> ClipRenderer:
+        """Return a renderer of photographs with what is cut out of them, and of stamps."""
+        cutouts = [cutout for photo in photos for cutout in cut_out(photo)]
+        return cls(photos, cutouts + stamps, rng, size=size)
+
     def clip(self, frames: int, max_targets: int = 2, gap: int = 0, stories: float = 0.0) -> Clip:
         """
         Render a clip of `frames` frames with 1 to `max_targets` targets visible in the first.

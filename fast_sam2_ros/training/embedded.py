@@ -38,7 +38,6 @@ from fast_sam2_ros.training.clip_model import clip_loss, ClipModel
 from fast_sam2_ros.training.clips import (
     Clip,
     ClipRenderer,
-    cut_out,
     Cutout,
     load_photos,
     load_stamps,
@@ -87,7 +86,7 @@ class ClipFeatures(IterableDataset):
         """Render and encode, for ever."""
         torch.set_num_threads(1)
         stage, rng = self.stage, np.random.default_rng(self.seed)
-        renderer = _renderer(self.photos, self.stamps, rng, stage.image_size)
+        renderer = ClipRenderer.of(self.photos, self.stamps, rng, size=stage.image_size)
         network = EfficientNetLite0.pretrained()
         while True:
             clips = [
@@ -96,13 +95,6 @@ class ClipFeatures(IterableDataset):
                 for _ in range(stage.clips)
             ]
             yield encode(network, clips)
-
-
-def _renderer(
-    photos: list[Photo], stamps: list[Cutout], rng: np.random.Generator, size: int
-) -> ClipRenderer:
-    cutouts = [cutout for photo in photos for cutout in cut_out(photo)]
-    return ClipRenderer(photos, cutouts + stamps, rng, size=size)
 
 
 @torch.no_grad()
@@ -344,7 +336,8 @@ class Trainer:
     @torch.no_grad()
     def _validate(self, model: Sam2VideoModel) -> dict[str, float]:
         """Return the mean J on held-out photographs by prompt, and of repeating the first mask."""
-        renderer = _renderer(self.held_out, [], np.random.default_rng(7), model.image_size)
+        renderer = ClipRenderer.of(
+            self.held_out, [], np.random.default_rng(7), size=model.image_size)
         network, clip_model = model.vision_encoder.backbone.network, ClipModel(model)
         totals = dict.fromkeys(
             ('val_J_mask', 'val_J_box', 'val_J_words', 'val_J_prompt', 'val_J_first_mask'), 0.0)
@@ -369,8 +362,8 @@ class Trainer:
     ) -> dict[str, float]:
         """Return how often the object score is right, with the target in view and without."""
         size = clip_model.model.image_size
-        renderer = _renderer(
-            self.held_out, self.stamps_held_out, np.random.default_rng(8), size)
+        renderer = ClipRenderer.of(
+            self.held_out, self.stamps_held_out, np.random.default_rng(8), size=size)
         rates: dict[str, list[float]] = {'seen': [], 'absence_seen': []}
         for _ in range(VALIDATION_STORIES):
             clip = renderer.clip(VALIDATION_FRAMES, stories=1.0)

@@ -32,11 +32,12 @@ from fast_sam2_ros.grounding.text import load_text_encoder, TextEncoder
 from fast_sam2_ros.pruning.budget import tokens_to_keep
 from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
 from fast_sam2_ros.pruning.learned import RouterNetwork, RouterSettings
+from fast_sam2_ros.pruning.routers import best_tokens
 from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import Decoded, Sam2Parts, to_pixels
 from fast_sam2_ros.training.clips import (
-    ClipRenderer, cut_out, load_photos, load_stamps, load_yolo_photos, PHOTOS_HELD_OUT, split,
+    ClipRenderer, load_photos, load_stamps, load_yolo_photos, PHOTOS_HELD_OUT, split,
     STAMPS_HELD_OUT)
 
 FILES = {False: 'router.safetensors', True: 'router_prior.safetensors'}  # by `with_prior`
@@ -116,8 +117,7 @@ class Sampler:
     def __call__(self, example: Example) -> Sample | None:
         """Return the sample of an example; None where the target covers too little to count."""
         parts = self.parts
-        covered = self._decoded(example.mask, True).logits
-        covered = (functional.adaptive_max_pool2d(covered[None], parts.grid)[0] > 0).float()
+        covered = MaskHistory.begin(self._decoded(example.mask, True), parts.grid).seed
         if covered.sum() < LEAST_TOKENS:
             return None
         feature_map = self._encode(example.frame)
@@ -221,7 +221,7 @@ def cross_entropy(logits: Tensor, covered: Tensor) -> Tensor:
 
 def kept_share(scores: Tensor, covered: Tensor, ratio: float) -> float:
     """Return the share of the covered tokens, of (h, w), that the best tokens hold."""
-    best = scores.flatten().topk(tokens_to_keep(ratio, scores.numel())).indices
+    best = best_tokens(scores, tokens_to_keep(ratio, scores.numel()))
     return (covered.flatten()[best].sum() / covered.sum()).item()
 
 
@@ -274,9 +274,7 @@ def open_examples(args: argparse.Namespace, size: int) -> tuple[Iterator[Example
     stamps = split(load_stamps(args.stamps), STAMPS_HELD_OUT) if args.stamps else ([], [])
     backgrounds = load_photos(args.backgrounds) if args.backgrounds else []
     return tuple(
-        rendered_examples(ClipRenderer(
-            some + more, [cutout for photo in some for cutout in cut_out(photo)] + cutouts, rng,
-            size=size))
+        rendered_examples(ClipRenderer.of(some + more, cutouts, rng, size=size))
         for some, more, cutouts, rng in zip(photos, (backgrounds, []), stamps, rngs))
 
 
