@@ -5,7 +5,8 @@ What the target looks like, so that something else is not taken for it.
 
 A look is the mean of the token features under a mask, less the mean of all of the frame's, and
 the mean colour there without its brightness. Two looks are alike as the product of the cosines of
-both parts says. Needs no training: any checkpoint's features serve.
+both parts says. It is not trained; which likeness is enough has to be measured for each model
+(`LoadedModel.likeness_levels`).
 """
 
 from __future__ import annotations
