@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from fast_sam2_ros.arguments import ratio
 from fast_sam2_ros.errors import ParameterError
-from fast_sam2_ros.evaluation.parity import environment
+from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.memory import FrameMemory, MemoryBank
 from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, RANDOM_PREFIX, resolve_device

@@ -25,8 +25,9 @@ import numpy as np
 from tqdm import tqdm
 
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
+from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import jaccard
-from fast_sam2_ros.evaluation.rows import environment, write_json
+from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.grounding.describe import Describer, load_describer
 from fast_sam2_ros.grounding.embedded import EmbeddedGrounder
 from fast_sam2_ros.grounding.result import Grounding

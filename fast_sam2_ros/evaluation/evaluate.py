@@ -27,6 +27,7 @@ from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.evaluation import report, rows as results
 from fast_sam2_ros.evaluation.davis import (
     bounding_box, load_davis, read_expressions, Sequence)
+from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import boundary_f, jaccard, over_time
 from fast_sam2_ros.evaluation.rows import BASELINE, mean_row, Result, Row
 from fast_sam2_ros.pruning.routers import ROUTERS
@@ -203,11 +204,11 @@ def run(
     A setting that cannot be run is named in `errors`, and the others go on. Settings of one model
     must follow each other, since one is in memory at a time.
     """
-    environment = {**results.environment(device), 'command': command}
+    about = {**environment(device), 'command': command}
     found = [evaluate_baseline(sequence, task.data) for sequence in task.sequences]
     found.append(mean_row(found))
     errors: list[dict] = []
-    yield Result(environment, found, errors)
+    yield Result(about, found, errors)
     loaded, held = None, None
     total = len(settings) * sum(len(sequence.frames) for sequence in task.sequences)
     with tqdm(total=total, unit='frame', desc='evaluate', leave=False, disable=None) as bar:
@@ -227,7 +228,7 @@ def run(
                 found += more
                 outcome = f'J&F {more[-1].JF:.3f}, {more[-1].fps:.2f} frames/s'
             tqdm.write(f'{count}/{len(settings)} {setting}: {outcome}', file=sys.stderr)
-            yield Result(environment, found, errors)
+            yield Result(about, found, errors)
 
 
 def _names(text: str) -> list[str]:

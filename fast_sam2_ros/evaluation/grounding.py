@@ -28,8 +28,9 @@ from tqdm import tqdm
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.evaluation.cast import WORDS
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
+from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import jaccard
-from fast_sam2_ros.evaluation.rows import environment, write_json
+from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.grounding.embedded import EmbeddedGrounder
 from fast_sam2_ros.grounding.refine import bounding_box
 from fast_sam2_ros.grounding.result import Grounding, NotFound

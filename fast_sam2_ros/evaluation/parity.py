@@ -12,15 +12,11 @@ saved in Meta's format and converted on load, which checks the conversion as wel
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-import importlib.util
+from functools import partial
 import json
-from pathlib import Path
-import platform
-import tempfile
 from typing import Any, TYPE_CHECKING
+from unittest import mock
 
 import numpy as np
 import torch
@@ -28,8 +24,11 @@ from torch import nn, Tensor
 from tqdm import tqdm
 
 from fast_sam2_ros.errors import ParameterError
+from fast_sam2_ros.evaluation.environment import environment
+from fast_sam2_ros.evaluation.official import (
+    official_is_installed, official_pair, open_state, randomise, seeded, track)
 from fast_sam2_ros.sam2.checkpoint import LoadedModel, Preprocess, resolve_device
-from fast_sam2_ros.sam2.meta import load_meta, SIZES, video_config
+from fast_sam2_ros.sam2.meta import SIZES, video_config
 from fast_sam2_ros.tracker import Prompt, Tracker
 
 if TYPE_CHECKING:
@@ -38,17 +37,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 REFERENCES = ('hf', 'official')
 PROMPTS = ('box', 'point', 'mask')
-# Meta divides the ages of object pointers by min(length of the video, 16) - 1, a stream by 15.
-META_MIN_LENGTH = 16
-OFFICIAL_CONFIGS = {
-    'tiny': 'configs/sam2.1/sam2.1_hiera_t.yaml',
-    'small': 'configs/sam2.1/sam2.1_hiera_s.yaml',
-    'base-plus': 'configs/sam2.1/sam2.1_hiera_b+.yaml',
-    'large': 'configs/sam2.1/sam2.1_hiera_l.yaml',
-}
-# So that random weights see the target in every frame, and there are masks to compare.
-PRESENT_BIAS = 10.0
-NOISE = 0.2
 # What a tracker that drops a tenth of the tokens must differ by, or the weights show nothing.
 CONTROL_DIFFERENCE = 10 * TOLERANCE
 
@@ -142,23 +130,12 @@ def run_official(
     """
     Run Meta's video predictor on the same pixels.
 
-    Its `init_state` reads a video file; here it is given the frames instead. Hole filling must be
-    off (it needs a CUDA extension and would change the logits). From a mask prompt transformers,
-    and this package with it, takes the object pointer of the best of three masks, and Meta that
-    of the single one: here Meta's is told to do the same.
+    From a mask prompt transformers, and this package with it, takes the object pointer of the
+    best of three masks, and Meta that of the single one: here Meta's is told to do the same.
     """
-    from functools import partial
-    from unittest import mock
-
     device = next(predictor.parameters()).device
-    size = predictor.image_size
-    images = torch.cat([_normalise(frame, preprocess) for frame in frames]).to(device)
-    # Answers come at the size of the "video": a quarter of the input's, which is that of logits.
-    video = (images, size // 4, size // 4)
-    with mock.patch('sam2.sam2_video_predictor.load_video_frames', return_value=video):
-        state = predictor.init_state(video_path=None)
-    # A stream has no length: the video goes on after the frames that are compared.
-    state['num_frames'] = max(len(frames), META_MIN_LENGTH)
+    images = [_normalise(frame, preprocess).to(device) for frame in frames]
+    state = open_state(predictor, images[0])
     if prompt.mask is not None:
         best_of_three = partial(predictor._forward_sam_heads, multimask_output=True)
         with mock.patch.object(predictor, '_forward_sam_heads', best_of_three):
@@ -167,11 +144,11 @@ def run_official(
     else:
         points, labels = _as_points(prompt)
         predictor.add_new_points_or_box(
-            state, frame_idx=0, obj_id=1, points=points / size, labels=labels,
+            state, frame_idx=0, obj_id=1, points=points / predictor.image_size, labels=labels,
             normalize_coords=False)
     answers = []
-    for index, _, masks in predictor.propagate_in_video(
-            state, max_frame_num_to_track=len(frames) - 1):
+    for index, image in enumerate(tqdm(images, desc='official', leave=False, disable=None)):
+        masks = track(predictor, state, index, image)
         outputs = state['output_dict_per_obj'][0]
         output = outputs['non_cond_frame_outputs' if index else 'cond_frame_outputs'][index]
         answers.append(Answer(masks[0, 0].float().cpu(), float(output['object_score_logits'])))
@@ -191,56 +168,6 @@ def compare(ours: list[Answer], theirs: list[Answer]) -> dict[str, Any]:
         'max_score_diff': max(abs(a.score - b.score) for a, b in zip(ours, theirs)),
         'largest_logit': max((float(a.logits.abs().max()) for a in visible), default=0.0),
     }
-
-
-def official_is_installed() -> bool:
-    """Tell whether Meta's package `sam2` can be imported."""
-    return importlib.util.find_spec('sam2') is not None
-
-
-def build_official(size: str, image_size: int = 1024) -> nn.Module:
-    """Build Meta's video predictor of one of the four sizes from its own configuration."""
-    from sam2.build_sam import build_sam2_video_predictor
-
-    return build_sam2_video_predictor(
-        OFFICIAL_CONFIGS[size], device='cpu', apply_postprocessing=False,
-        hydra_overrides_extra=[
-            f'++model.image_size={image_size}',
-            '++model.fill_hole_area=0',
-            # What build_sam2_video_predictor sets by default, and transformers always.
-            '++model.binarize_mask_from_pts_for_mem_enc=true',
-            '++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true',
-            '++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_delta=0.05',
-            '++model.sam_mask_decoder_extra_args.dynamic_multimask_stability_thresh=0.98',
-        ])
-
-
-@torch.no_grad()
-def randomise(model: nn.Module, score_head: nn.Linear, seed: int = 0) -> None:
-    """
-    Give `model` random weights under which every part of it has an effect on the masks.
-
-    Linear and convolution layers start as PyTorch starts them; everything else (norms,
-    embeddings, encodings, scales), of which much starts at zero or one, gets noise on top.
-    `score_head` is the last layer of the object score. More noise than this makes attention so
-    sharp that the references drift apart from each other by rounding alone.
-    """
-    with seeded(seed):
-        for module in model.modules():
-            if isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-                module.reset_parameters()
-                continue
-            for parameter in module.parameters(recurse=False):
-                parameter.add_(NOISE * torch.randn_like(parameter))
-    score_head.bias.fill_(PRESENT_BIAS)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed PyTorch's random numbers for a while, and leave the caller's as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def check_parity(
@@ -275,22 +202,12 @@ def check_parity(
             'passed': bool(compared) and all(row['passed'] for row in compared)}
 
 
-def environment(device: torch.device) -> dict[str, str]:
-    """Name what a comparison ran on."""
-    import transformers
-
-    name = torch.cuda.get_device_name(device) if device.type == 'cuda' else platform.machine()
-    return {'device': f'{device} ({name})', 'python': platform.python_version(),
-            'torch': torch.__version__, 'transformers': transformers.__version__,
-            'sam2': package_version('sam2')}
-
-
 def _check_size(
         size: str, frames: int, against: tuple[str, ...], image_size: int,
         prompts: tuple[str, ...], device: torch.device, seed: int) -> list[dict[str, Any]]:
     predictor = None
     if 'official' in against and official_is_installed():
-        predictor, model = _official_pair(size, image_size, seed)
+        predictor, model = official_pair(size, image_size, seed)
         predictor.to(device)
     else:
         model = _random_model(size, image_size, seed)
@@ -318,18 +235,6 @@ def _check_size(
                       and result['max_abs_diff'] <= TOLERANCE)
             rows.append({**row, **result, 'control_diff': control, 'passed': passed})
     return rows
-
-
-def _official_pair(size: str, image_size: int, seed: int) -> tuple[nn.Module, Sam2VideoModel]:
-    """Build Meta's predictor with random weights, and our model from its checkpoint file."""
-    with seeded(seed):
-        predictor = build_official(size, image_size)
-    randomise(predictor, predictor.sam_mask_decoder.pred_obj_score_head.layers[-1], seed)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f'sam2.1_hiera_{size}.pt'
-        torch.save({'model': predictor.state_dict()}, path)
-        model = load_meta(path, video_config(SIZES[size], image_size))
-    return predictor.eval().requires_grad_(False), model
 
 
 def _random_model(size: str, image_size: int, seed: int) -> Sam2VideoModel:
@@ -363,16 +268,6 @@ def _check_names(what: str, given: tuple[str, ...], known: tuple[str, ...]) -> N
     if unknown or not given:
         raise ParameterError(
             f"{what} '{', '.join(unknown)}' is not known: use some of {','.join(known)}")
-
-
-def package_version(package: str) -> str:
-    """Return the version of an installed package, or the words that it is not."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return 'not installed'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -26,9 +26,10 @@ from tqdm import tqdm
 from fast_sam2_ros.arguments import add_tracking_arguments, open_session_from
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, Sequence
+from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.evaluation.rendered import lookalike_masks, read_stories, Story
-from fast_sam2_ros.evaluation.rows import environment, write_json
+from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.grounding.result import Grounder, Grounding, NotFound
 from fast_sam2_ros.media import read_mask
 from fast_sam2_ros.session import Session, TargetState

@@ -5,10 +5,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, timezone
 import json
 from pathlib import Path
-import platform
 from typing import Any
 
 import numpy as np
@@ -80,21 +78,6 @@ class Result:
     environment: dict[str, Any]
     rows: list[Row]
     errors: list[dict[str, Any]]
-
-
-def environment(device: str) -> dict[str, str | int]:
-    """Say where and when figures were taken."""
-    import torch
-    import transformers
-
-    return {'date': now(), 'python': platform.python_version(), 'torch': torch.__version__,
-            'transformers': transformers.__version__, 'machine': platform.machine(),
-            'system': platform.system(), 'threads': torch.get_num_threads(), 'device': device}
-
-
-def now() -> str:
-    """Return the time in UTC, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec='seconds')
 
 
 def mean_row(rows: list[Row]) -> Row:

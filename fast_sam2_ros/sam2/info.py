@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from fast_sam2_ros.evaluation import parity
+from fast_sam2_ros.evaluation.environment import package_version
 from fast_sam2_ros.sam2.checkpoint import AUTO, find_in_cache, load_model, LoadedModel
 from fast_sam2_ros.sam2.meta import SIZES
 from fast_sam2_ros.tracker import Tracker
@@ -81,7 +82,7 @@ def as_text(description: dict[str, Any]) -> str:
 
 def _versions() -> dict[str, str]:
     return {'python': platform.python_version(), 'torch': torch.__version__,
-            **{name: parity.package_version(name)
+            **{name: package_version(name)
                for name in ('transformers', 'huggingface_hub', 'sam2')}}
 
 

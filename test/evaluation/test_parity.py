@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from fast_sam2_ros.errors import ParameterError
-from fast_sam2_ros.evaluation import parity
+from fast_sam2_ros.evaluation import official, parity
 from fast_sam2_ros.sam2 import info
 
 IMAGE_SIZE = 64
@@ -67,7 +67,7 @@ def test_a_wrong_tracker_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_weights_that_show_nothing_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A target that is never in view gives equal masks, which proves nothing."""
-    monkeypatch.setattr(parity, 'PRESENT_BIAS', -10.0)
+    monkeypatch.setattr(official, 'PRESENT_BIAS', -10.0)
     row = small_check()['rows'][0]
     assert row['max_abs_diff'] == 0 and not row['passed']
 

@@ -1,0 +1,51 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where and when figures were taken: what every result file says about itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+import os
+from pathlib import Path
+import platform
+
+import torch
+
+CPU_INFO = Path('/proc/cpuinfo')
+
+
+def environment(device: str | torch.device) -> dict[str, str | int]:
+    """Name the time (UTC), the device and its model, the system, and the versions that matter."""
+    return {
+        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
+        'device': f'{device} ({device_name(torch.device(device))})',
+        'machine': platform.machine(),
+        'system': platform.system(),
+        'cores': os.cpu_count() or 1,
+        'threads': torch.get_num_threads(),
+        'python': platform.python_version(),
+        'torch': torch.__version__,
+        'transformers': package_version('transformers'),
+        'sam2': package_version('sam2'),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, or of the processor as Linux knows it, else its architecture."""
+    if device.type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = CPU_INFO.read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.machine()
+
+
+def package_version(package: str) -> str:
+    """Return the version of an installed package, or the words that it is not."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return 'not installed'
