@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -33,20 +31,18 @@ class Look:
     colour: Tensor
 
     @classmethod
-    def at(cls, frame: np.ndarray, tokens: Tensor, logits: Tensor, grid: tuple[int, int]) -> Look:
+    def at(cls, colours: Tensor, tokens: Tensor, logits: Tensor, grid: tuple[int, int]) -> Look:
         """
         Look at what a mask shows.
 
-        frame: (H, W, 3) uint8 RGB.  tokens: (N, C) of it, row by row over the grid (h, w).
-        logits: (4h, 4w), positive on the mask.
+        colours: (N, 3), the mean RGB of every token's cell in 0..255.  tokens: (N, C), both row by
+        row over the grid (h, w).  logits: (4h, 4w), positive on the mask.
         """
         cover = functional.adaptive_avg_pool2d((logits > 0).float()[None, None], grid).flatten()
         cover = cover * (cover >= LEAST_COVER)
         cover = cover / cover.sum().clamp(min=1e-6)
         tokens = tokens.float()
-        small = cv2.resize(frame, grid[::-1], interpolation=cv2.INTER_AREA)
-        pixels = torch.from_numpy(small).to(tokens.device).view(-1, 3).float() / COLOUR_RANGE
-        red, green, blue = (cover @ pixels).unbind()
+        red, green, blue = (cover @ colours / COLOUR_RANGE).unbind()
         colour = torch.stack([torch.ones_like(red), red - green, (red + green) / 2 - blue])
         return cls(functional.normalize(cover @ (tokens - tokens.mean(0)), dim=0),
                    functional.normalize(colour, dim=0))

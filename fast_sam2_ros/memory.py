@@ -8,13 +8,13 @@ fewer, and an object pointer for the conditioning frame and for each of the last
 it is allocated at once; the oldest recent frame is overwritten by the newest. Of every frame only
 the retained tokens are stored, so the bytes fall with the keep ratio.
 
-Ages and the slot to write next are tensors, so that writing a frame is the same sequence of
-operations every time.
+Once every slot is in use, reading gives tensors of the same sizes on every frame, which is what
+compiled graphs need.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -37,13 +37,13 @@ class FrameMemory:
 @dataclass(frozen=True)
 class BankView:
     """
-    All that is remembered, in one row of T tokens and one of P pointers.
+    All that is remembered of B targets, in one row of T tokens and one of P pointers each.
 
     The order is that of `Sam2VideoModel`: the conditioning frame, then the recent frames from the
     oldest on; its pointer, then the others from the newest on.
-    `features` (T, M) bfloat16, `index` (T,) places on the grid, `age_row` (T,) the row of the
-    temporal encoding that a token's frame takes; `pointers` (P, C) float32 and `pointer_ages`
-    (P,) in frames.
+    `features` (B, T, M) bfloat16, `index` (B, T) places on the grid, `age_row` (B, T) the row of
+    the temporal encoding that a token's frame takes; `pointers` (B, P, C) float32 and
+    `pointer_ages` (B, P) in frames.
     """
 
     features: Tensor
@@ -51,6 +51,19 @@ class BankView:
     age_row: Tensor
     pointers: Tensor
     pointer_ages: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The numbers T of tokens and P of pointers; only views of one size can be joined."""
+        return self.features.shape[1], self.pointers.shape[1]
+
+    @classmethod
+    def join(cls, views: list[BankView]) -> BankView:
+        """Put the memories of several targets, all of one size, into one view."""
+        if len(views) == 1:
+            return views[0]
+        return cls(*(torch.cat([getattr(view, field.name) for view in views])
+                     for field in fields(cls)))
 
 
 class _Ring:
@@ -61,29 +74,23 @@ class _Ring:
         self.held = 0
         self.next = 0
         self.ages = torch.zeros(slots, dtype=torch.int64, device=device)
-        self.cursor = torch.zeros(1, dtype=torch.int64, device=device)
 
     def clear(self) -> None:
         self.held = self.next = 0
         self.ages.zero_()
-        self.cursor.zero_()
 
-    def enter(self) -> None:
-        """Give the slot at `cursor` to a new frame, which will be 1 frame old when it is read."""
-        self.ages.add_(1).index_fill_(0, self.cursor, 1)
-
-    def leave(self) -> None:
-        """Move on to the next slot."""
-        self.cursor.add_(1).remainder_(self.slots)
-        self.next = (self.next + 1) % self.slots
+    def enter(self) -> int:
+        """Return the slot of a new frame, which will be 1 frame old when it is read."""
+        slot = self.next
+        self.ages.add_(1)
+        self.ages[slot] = 1
+        self.next = (slot + 1) % self.slots
         self.held = min(self.held + 1, self.slots)
+        return slot
 
     def in_order(self) -> list[int]:
         """Return the slots in use, the oldest first."""
         return [(self.next - self.held + i) % self.slots for i in range(self.held)]
-
-    def tensors(self) -> list[Tensor]:
-        return [self.ages, self.cursor]
 
 
 class _FrameStore:
@@ -97,12 +104,13 @@ class _FrameStore:
         self.index = torch.zeros(slots, capacity, dtype=torch.int32, device=device)
         self.score = torch.zeros(slots, capacity, dtype=torch.float32, device=device)
 
-    def write(self, slot: int, cursor: Tensor, memory: FrameMemory) -> None:
-        """Store a frame of exactly `capacity` tokens at `slot`, which is the value of `cursor`."""
-        self.features.index_copy_(0, cursor, memory.features[None])
-        self.index.index_copy_(0, cursor, memory.index[None])
-        self.score.index_copy_(0, cursor, memory.score[None])
-        self.counts[slot] = self.capacity
+    def write(self, slot: int, memory: FrameMemory) -> None:
+        """Store a frame of at most `capacity` tokens at `slot`."""
+        count = len(memory.index)
+        self.features[slot, :count].copy_(memory.features)
+        self.index[slot, :count].copy_(memory.index)
+        self.score[slot, :count].copy_(memory.score)
+        self.counts[slot] = count
 
     def resized(self, capacity: int) -> _FrameStore:
         """Return a store of another capacity with the best tokens of every frame in this one."""
@@ -154,7 +162,6 @@ class MemoryBank:
         self._frame_ring = _Ring(recent_frames, device)
         self._conditioning_pointer = torch.zeros(1, hidden_size, device=device)
         self._conditioning_age = torch.zeros(1, dtype=torch.int64, device=device)
-        self._conditioning_slot = torch.zeros(1, dtype=torch.int64, device=device)
         self._pointers = torch.zeros(max_pointers - 1, hidden_size, device=device)
         self._pointer_ring = _Ring(max_pointers - 1, device)
 
@@ -184,19 +191,15 @@ class MemoryBank:
     def condition(self, memory: FrameMemory, pointer: Tensor) -> None:
         """Forget everything and remember a prompted frame with its (C,) object pointer."""
         self.clear()
-        self._conditioning.write(0, self._conditioning_slot, memory)
+        self._conditioning.write(0, memory)
         self._conditioning_pointer.copy_(pointer[None])
         self._conditioning_age.fill_(1)
 
     def append(self, memory: FrameMemory, pointer: Tensor) -> None:
         """Remember a tracked frame with its (C,) object pointer in place of the oldest."""
         self._conditioning_age.add_(1)
-        self._frame_ring.enter()
-        self._recent.write(self._frame_ring.next, self._frame_ring.cursor, memory)
-        self._frame_ring.leave()
-        self._pointer_ring.enter()
-        self._pointers.index_copy_(0, self._pointer_ring.cursor, pointer[None])
-        self._pointer_ring.leave()
+        self._recent.write(self._frame_ring.enter(), memory)
+        self._pointers[self._pointer_ring.enter()].copy_(pointer)
 
     def read(self) -> BankView:
         """Return what the next frame may look at; a conditioning frame must have been stored."""
@@ -206,7 +209,7 @@ class MemoryBank:
         rows = [ages.new_full((1,), self._conditioning_row)]
         rows += [ages[slot:slot + 1] - 1 for slot in slots]
         newest_first = self._pointer_ring.in_order()[::-1]
-        return BankView(
+        view = BankView(
             features=torch.cat([s.features[i, :n] for (s, i), n in zip(places, counts)]),
             index=torch.cat([s.index[i, :n] for (s, i), n in zip(places, counts)]),
             age_row=torch.cat([row.expand(n) for row, n in zip(rows, counts)]),
@@ -216,6 +219,7 @@ class MemoryBank:
                 [self._conditioning_age]
                 + [self._pointer_ring.ages[i:i + 1] for i in newest_first]),
         )
+        return BankView(*(getattr(view, field.name)[None] for field in fields(view)))
 
     def resize(self, conditioning_tokens: int, recent_tokens: int) -> None:
         """
@@ -230,7 +234,6 @@ class MemoryBank:
             self._recent = self._recent.resized(recent_tokens)
 
     def _tensors(self) -> list[Tensor]:
-        own = [self._conditioning_pointer, self._conditioning_age, self._conditioning_slot,
-               self._pointers]
-        parts = (self._conditioning, self._recent, self._frame_ring, self._pointer_ring)
-        return own + [tensor for part in parts for tensor in part.tensors()]
+        own = [self._conditioning_pointer, self._conditioning_age, self._pointers,
+               self._frame_ring.ages, self._pointer_ring.ages]
+        return own + self._conditioning.tensors() + self._recent.tensors()

@@ -1,16 +1,20 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-The tracker: one target, one stream, a bounded memory, and only the tokens that matter.
+The tracker: a target in a stream, a bounded memory, and only the tokens that matter.
 
-`Tracker.step` is the method (arXiv 2512.21333): encode, route, attend, decode, remember. With a
-keep ratio of 1.0 it returns what `Sam2VideoModel` returns on the same stream.
+`Tracker.step_all` is the method (arXiv 2512.21333): encode, route, attend, decode, remember. With
+a keep ratio of 1.0 it returns what `Sam2VideoModel` returns on the same stream. Several targets
+are several trackers of one family: the frame is encoded once for all, and what follows is done for
+all of them at a time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-import time
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,28 +22,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError, ParameterError
+from fast_sam2_ros.eyes import Eyes, Sight
+from fast_sam2_ros.latency import Latency, StageClock
 from fast_sam2_ros.likeness import Look, Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
-from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
+from fast_sam2_ros.pruning.cues import Cues, MaskHistory, TextProbe
 from fast_sam2_ros.pruning.routers import best_tokens, make_router
+from fast_sam2_ros.region import Extent
 from fast_sam2_ros.sam2.loaded import LoadedModel
-from fast_sam2_ros.sam2.parts import (
-    BOX_CORNERS, check_frame, Decoded, Encoded, Sam2Parts, to_pixels)
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Where a step's time went, in milliseconds of wall clock, the device synchronised."""
-
-    encode: float
-    route: float
-    attend: float
-    decode: float
-    remember: float
-    total: float
+from fast_sam2_ros.sam2.parts import BOX_CORNERS, check_frame, Decoded, Encoded
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +43,11 @@ class StepResult:
 
     `logits` (4h, 4w) float32 on the model's device is the mask at a quarter of the input's
     resolution; `score` the logit of the target being in view, `iou` the predicted overlap with
-    the truth. `kept` (h, w) bool says which tokens took part in memory attention; a prompted
-    frame looks at no memory, and all of its tokens count as retained. `bank_bytes` is the size of
-    the memory bank. `likeness`, in [-1, 1], is how much what the mask shows looks like the target
-    (`Looks.likeness`); 1 where there is no target to compare with.
+    the truth. `retained` (K,) are the tokens that took part in memory attention, None for all; a
+    prompted frame looks at no memory, and all of its tokens count as retained. `bank_bytes` is the
+    size of the memory bank. `likeness`, in [-1, 1], is how much what the mask shows looks like the
+    target (`Looks.likeness`); 1 where there is no target to compare with. `grid` is that of the
+    tokens.
     """
 
     logits: Tensor
@@ -62,8 +57,17 @@ class StepResult:
     tokens_total: int
     bank_bytes: int
     latency: Latency
-    kept: np.ndarray
+    grid: tuple[int, int]
+    retained: Tensor | None = None
     likeness: float = 1.0
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """Which tokens took part in memory attention, (h, w) bool."""
+        kept = np.full(self.grid, self.retained is None)
+        if self.retained is not None:
+            kept.flat[self.retained.cpu().numpy()] = True
+        return kept
 
     def mask(self, height: int, width: int) -> np.ndarray:
         """Return the mask at a frame's size, (height, width) uint8, 1 on the target."""
@@ -116,6 +120,9 @@ class Tracker:
         router: str = 'analytic',
         dense_conditioning: bool = True,
         memory_frames: int | None = None,
+        dtype: str = 'float32',
+        roi: float = 0.0,
+        roi_refresh: int = 10,
     ) -> None:
         """
         Prepare to track with a loaded model.
@@ -125,10 +132,13 @@ class Tracker:
         `dense_conditioning` remembers all tokens of the conditioning frame. `memory_frames` is
         how many recent frames are remembered besides it, None for as many as the model was
         trained with; the object pointers are the same whatever it is. `router` is what
-        `make_router` takes. Raises ParameterError for a setting that is out of range.
+        `make_router` takes. `dtype` is what the model computes in, 'float32' or 'bfloat16', the
+        latter with positions and everything that is accumulated in float32. `roi` above 0 encodes
+        a window of that share of the frame's sides around the target (`region.Region`), the whole
+        frame every `roi_refresh` frames. Raises ParameterError for a setting that is out of range.
         """
-        self._parts = Sam2Parts(loaded.model)
-        self._preprocess = loaded.preprocess
+        self._eyes = Eyes(loaded, dtype, roi, roi_refresh)
+        self._parts = self._eyes.parts
         self.takes_points = loaded.takes_points  # else boxes and points become rough masks
         self.likeness_levels = loaded.likeness_levels
         self._router = make_router(router, loaded)
@@ -142,9 +152,13 @@ class Tracker:
         if not 0 < self.memory_frames <= most:
             raise ParameterError(
                 f'memory_frames is {memory_frames}; this model remembers 1 to {most}')
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start without a target, with a memory of its own."""
         self.bank = MemoryBank(
             recent_frames=self.memory_frames,
-            conditioning_row=most,
+            conditioning_row=self._parts.recent_frames,
             max_pointers=self._parts.max_pointers,
             conditioning_tokens=self._conditioning_budget,
             recent_tokens=self._memory_budget,
@@ -154,8 +168,20 @@ class Tracker:
         )
         self._target: _Target | None = None
         self._pending: _Pending | None = None
-        self._pixels: Tensor | None = None  # the last frame that was encoded
-        self._encoded: Encoded | None = None
+        self._extent: Extent | None = None  # where it was on the last frame
+
+    def another(self) -> Tracker:
+        """
+        Return a tracker for another target in the same stream.
+
+        It has the settings of this one, and shares the model and what was made of the last frame;
+        its memory and its target are its own.
+        """
+        other = copy(self)
+        other._router = copy(self._router)
+        other._router.aim('')
+        other._begin()
+        return other
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -202,44 +228,45 @@ class Tracker:
             None if ratio is None else check_ratio('memory_keep_ratio', ratio))
         self._resize_bank()
 
-    @torch.inference_mode()
     def step(self, frame: np.ndarray) -> StepResult:
-        """
-        Follow the target on to an (H, W, 3) uint8 RGB frame.
+        """Follow the target on to an (H, W, 3) uint8 RGB frame; see `step_all`."""
+        return self.step_all([self], frame)[0]
 
-        The frame is remembered when the next step begins, unless `decline` is called before.
-        Raises InputError where there is no target, or for anything but such a frame.
+    @staticmethod
+    @torch.inference_mode()
+    def step_all(trackers: Sequence[Tracker], frame: np.ndarray) -> list[StepResult]:
         """
-        if self._target is None:
-            raise InputError('there is no target: prompt the tracker before it can step')
-        clock = _StageClock(self._parts.device)
-        self._take_in()
+        Follow the targets of trackers of one family on to an (H, W, 3) uint8 RGB frame.
 
-        encoded = self._encode(to_pixels(frame, self._preprocess, self._parts.device))
+        Each remembers the frame when its next step begins, unless `decline` is called before. The
+        latency in the results is that of the whole. Raises InputError where one has no target, or
+        for anything but such a frame, or for trackers that are not of one family.
+        """
+        eyes = _family(trackers)
+        clock = StageClock(eyes.parts.device)
+        for tracker in trackers:
+            tracker._take_in()
+
+        sight = eyes.look(frame, [tracker._extent for tracker in trackers])
         clock.lap('encode')
 
-        cues = Cues(
-            FrameCues(encoded.feature_map, self._target.probe), self._target.history)
-        queries = self._route(cues)
+        cues = [tracker._cues(sight) for tracker in trackers]
+        queries = [tracker._route(each) for tracker, each in zip(trackers, cues)]
         clock.lap('route')
 
-        conditioned = attend(self._parts, encoded, queries, self.bank.read())
+        conditioned = _attend_all(sight, queries, [each.bank.read() for each in trackers])
         clock.lap('attend')
 
-        decoded = self._parts.decode(
-            conditioned, encoded, self._parts.no_prompt, point_count=0, prompted=False)
+        decoded = sight.parts.decode(
+            conditioned, sight.encoded, sight.parts.no_prompt, point_count=0, prompted=False)
         clock.lap('decode')
 
-        look = Look.at(frame, encoded.tokens, decoded.logits, self.grid)
-        likeness = self._target.looks.likeness(look)
-        history = self._target.history.then(decoded)
-        memory = self._memorise(
-            encoded, decoded, cues.after(history), self._memory_budget, prompted=False)
-        target = _Target(self._target.probe, history, self._target.looks.then(look))
-        self._pending = _Pending(memory, decoded.pointer, target)
+        memories = sight.parts.encode_memory(sight.encoded, decoded, prompted=False)
+        answers = [tracker._remember(sight, *each) for tracker, *each in zip(
+            trackers, cues, queries, decoded, memories)]
         clock.lap('remember')
 
-        return self._result(decoded, queries, clock, likeness)
+        return _results(trackers, answers, clock)
 
     def decline(self) -> None:
         """Do not remember the frame of the last step: it leaves no trace."""
@@ -259,27 +286,27 @@ class Tracker:
         check_frame(frame)
         prompt.check_against(*frame.shape[:2])
         wanted = None if relevance is None else self._relevance_on_grid(relevance)
-        clock = _StageClock(self._parts.device)
+        clock = StageClock(self._parts.device)
 
-        encoded = self._encode_once(frame)
+        sight = self._eyes.look_once(frame)
         clock.lap('encode')
 
-        decoded = self._decode_prompt(encoded, frame.shape[:2], prompt)
+        decoded = self._decode_prompt(sight.encoded, frame.shape[:2], prompt)
         clock.lap('decode')
 
         history = MaskHistory.begin(decoded, self.grid)
-        probe = TextProbe.fit(encoded.tokens, history.seed if wanted is None else wanted)
+        probe = TextProbe.fit(sight.encoded.tokens, history.seed if wanted is None else wanted)
+        cues = Cues(sight.cues, probe(sight.encoded.feature_map), history, moving=False)
         clock.lap('route')
 
-        cues = Cues(FrameCues(encoded.feature_map, probe), history, moving=False)
-        memory = self._memorise(
-            encoded, decoded, cues, self._conditioning_budget, prompted=True)
+        (features,) = self._parts.encode_memory(sight.encoded, [decoded], prompted=True)
+        memory = self._choose(sight, features, cues, self._conditioning_budget)
         self.bank.condition(memory, decoded.pointer)
-        looks = Looks.begin(Look.at(frame, encoded.tokens, decoded.logits, self.grid))
-        self._target, self._pending = _Target(probe, history, looks), None
+        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, self.grid)
+        self._target, self._pending = _Target(probe, history, Looks.begin(look)), None
         clock.lap('remember')
 
-        return self._result(decoded, None, clock)
+        return self._answer_prompt(decoded, clock)
 
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, prompt: Prompt) -> StepResult:
@@ -290,20 +317,20 @@ class Tracker:
         """
         check_frame(frame)
         prompt.check_against(*frame.shape[:2])
-        clock = _StageClock(self._parts.device)
-        encoded = self._encode_once(frame)
+        clock = StageClock(self._parts.device)
+        sight = self._eyes.look_once(frame)
         clock.lap('encode')
-        decoded = self._decode_prompt(encoded, frame.shape[:2], prompt)
+        decoded = self._decode_prompt(sight.encoded, frame.shape[:2], prompt)
         clock.lap('decode')
         if self._target is None:
-            return self._result(decoded, None, clock)
-        look = Look.at(frame, encoded.tokens, decoded.logits, self.grid)
-        return self._result(decoded, None, clock, self._target.looks.likeness(look))
+            return self._answer_prompt(decoded, clock)
+        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, self.grid)
+        return self._answer_prompt(decoded, clock, self._target.looks.likeness(look))
 
     @torch.inference_mode()
     def set_relevance(self, relevance: np.ndarray) -> None:
         """
-        Teach the text cue anew, from a map of relevance over the frame that was encoded last.
+        Teach the text cue anew, from a map of relevance over the last frame encoded as a whole.
 
         The map is (gh, gw) in [0, 1], of any size. Raises InputError where there is no target.
         """
@@ -311,12 +338,12 @@ class Tracker:
             raise InputError('there is no target whose relevance could be refreshed')
         self._take_in()
         wanted = self._relevance_on_grid(relevance)
-        probe = TextProbe.fit(self._encoded.tokens, wanted)
-        self._target = _Target(probe, self._target.history, self._target.looks)
+        probe = TextProbe.fit(self._eyes.last.encoded.tokens, wanted)
+        self._target = replace(self._target, probe=probe)
 
     def reset(self) -> None:
         """Forget the target."""
-        self._target = self._pending = None
+        self._target = self._pending = self._extent = None
         self.bank.clear()
 
     @property
@@ -325,7 +352,8 @@ class Tracker:
 
     @property
     def _memory_budget(self) -> int:
-        return tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
+        budget = tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
+        return min(budget, self._eyes.tokens_at_most)
 
     @property
     def _conditioning_budget(self) -> int:
@@ -342,23 +370,33 @@ class Tracker:
             self.bank.append(self._pending.memory, self._pending.pointer)
             self._target, self._pending = self._pending.target, None
 
-    def _encode(self, pixels: Tensor) -> Encoded:
-        self._encoded = self._parts.encode(pixels)
-        self._pixels = pixels
-        return self._encoded
-
-    def _encode_once(self, frame: np.ndarray) -> Encoded:
-        """Encode a frame unless it is the one that was encoded last, as after `segment`."""
-        pixels = to_pixels(frame, self._preprocess, self._parts.device)
-        if self._pixels is not None and torch.equal(pixels, self._pixels):
-            return self._encoded
-        return self._encode(pixels)
+    def _cues(self, sight: Sight) -> Cues:
+        """Return what is known of a frame before its mask is."""
+        target, window = self._target, sight.window
+        history = target.history if window is None else target.history.within(window)
+        return Cues(sight.cues, target.probe(sight.encoded.feature_map), history)
 
     def _route(self, cues: Cues) -> Tensor | None:
         """Return the indices of the tokens that may attend, None for all of them."""
-        if self._query_budget == self._parts.token_count:
+        if self._query_budget >= cues.token_count:
             return None
         return best_tokens(self._router.score(cues), self._query_budget)
+
+    def _remember(
+        self, sight: Sight, cues: Cues, queries: Tensor | None, decoded: Decoded, features: Tensor
+    ) -> _Answer:
+        """Prepare what the next step takes in; return what this one says."""
+        target = self._target
+        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, sight.parts.grid)
+        whole = sight.on_whole(decoded)
+        history = target.history.then(whole)
+        seen = history if sight.window is None else history.within(sight.window)
+        memory = self._choose(sight, features, cues.after(seen), self._memory_budget)
+        self._pending = _Pending(memory, decoded.pointer, replace(
+            target, history=history, looks=target.looks.then(look)))
+        places = sight.parts.places
+        retained = places if queries is None else places.index_select(0, queries)
+        return _Answer(whole, retained, target.looks.likeness(look), history.seed)
 
     def _decode_prompt(
         self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
@@ -380,7 +418,7 @@ class Tracker:
             torch.from_numpy(points * scale), torch.from_numpy(labels.astype(np.int32)))
         return self._parts.decode(
             self._parts.without_memory(encoded), encoded, embedding,
-            point_count=len(points), prompted=True)
+            point_count=len(points), prompted=True)[0]
 
     def _mend(self, encoded: Encoded, rough: Tensor) -> Decoded:
         """
@@ -391,17 +429,16 @@ class Tracker:
         """
         parts = self._parts
         decoded = parts.adopt_mask(encoded, rough)
-        index = torch.arange(parts.token_count, device=parts.device)
         memory = BankView(
-            features=parts.encode_memory(encoded, decoded, prompted=True),
-            index=index,
-            age_row=torch.full_like(index, parts.recent_frames),
-            pointers=decoded.pointer[None],
-            pointer_ages=index.new_ones(1),
+            features=parts.encode_memory(encoded, [decoded], prompted=True),
+            index=parts.places[None],
+            age_row=torch.full_like(parts.places, parts.recent_frames)[None],
+            pointers=decoded.pointer[None, None],
+            pointer_ages=parts.places.new_ones(1, 1),
         )
-        conditioned = attend(parts, encoded, None, memory)
+        conditioned = attend(parts, encoded.tokens, None, memory)
         return parts.decode(
-            conditioned, encoded, parts.no_prompt, point_count=0, prompted=False)
+            conditioned, encoded, parts.no_prompt, point_count=0, prompted=False)[0]
 
     def _square_mask(self, mask: np.ndarray) -> Tensor:
         """Resize an (H, W) mask to the (S, S) input, as transformers' video processor does."""
@@ -427,69 +464,112 @@ class Tracker:
             torch.from_numpy(values).to(self._parts.device)[None, None], size=self.grid,
             mode='bilinear', align_corners=False, antialias=True)[0, 0].clamp(0, 1)
 
-    def _memorise(
-        self, encoded: Encoded, decoded: Decoded, cues: Cues, budget: int, prompted: bool
+    def _choose(
+        self, sight: Sight, features: Tensor, cues: Cues, budget: int
     ) -> FrameMemory:
         """
-        Choose what to remember of a frame, with `cues` that know its mask.
+        Choose what to remember of a frame, (N, M) `features`, with `cues` that know its mask.
 
         The ranking is the router's, but what was predicted has replaced what was expected: first
         the tokens on the new mask, then a ring around it, widest where the mask is undecided.
         Scores are kept even when all tokens are, so that the bank can shrink later.
         """
-        features = self._parts.encode_memory(encoded, decoded, prompted)
-        score = self._router.score(cues).flatten()
-        if budget < self._parts.token_count:
+        score, places = self._router.score(cues).flatten(), sight.parts.places
+        if budget < len(places):
             index = best_tokens(score, budget)
-            features, score = features.index_select(0, index), score.index_select(0, index)
-        else:
-            index = torch.arange(self._parts.token_count, device=score.device)
-        return FrameMemory(features, index.to(torch.int32), score)
+            features, score, places = (
+                values.index_select(0, index) for values in (features, score, places))
+        return FrameMemory(features, places.to(torch.int32), score)
 
-    def _result(
-        self, decoded: Decoded, queries: Tensor | None, clock: _StageClock,
-        likeness: Tensor | None = None
+    def _answer_prompt(
+        self, decoded: Decoded, clock: StageClock, likeness: Tensor | None = None
     ) -> StepResult:
-        """Fetch what the host needs from the device; nothing before it waits for the device."""
-        total = self._parts.token_count
-        kept = torch.ones(total, dtype=torch.bool, device=self._parts.device)
-        if queries is not None:
-            kept = torch.zeros_like(kept).index_fill_(0, queries, True)
+        """Return the result for a frame on which the target was pointed at."""
         if likeness is None:
             likeness = torch.ones_like(decoded.score)
-        score, iou, alike = torch.stack([decoded.score, decoded.iou, likeness]).tolist()
-        return StepResult(
-            logits=decoded.logits,
-            score=score,
-            iou=iou,
-            tokens_retained=total if queries is None else len(queries),
-            tokens_total=total,
-            bank_bytes=self.bank.nbytes,
-            kept=kept.view(self.grid).cpu().numpy(),
-            latency=clock.read(),
-            likeness=alike,
-        )
+        seed = MaskHistory.begin(decoded, self.grid).seed
+        return _results([self], [_Answer(decoded, None, likeness, seed)], clock)[0]
 
 
-class _StageClock:
-    """Measures the stages of one step."""
+@dataclass(frozen=True)
+class _Answer:
+    """
+    What a step says of one target, still on the device.
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stages = dict.fromkeys(('encode', 'route', 'attend', 'decode', 'remember'), 0.0)
-        self._start = self._last = self._now()
+    `decoded` on the whole frame, `retained` (K,) places of the tokens that took part, None for
+    all, `likeness` (), `seed` (h, w), 1 on the tokens that the target covers.
+    """
 
-    def lap(self, stage: str) -> None:
-        """Credit the time since the last lap to `stage`."""
-        now = self._now()
-        self._stages[stage] += 1000 * (now - self._last)
-        self._last = now
+    decoded: Decoded
+    retained: Tensor | None
+    likeness: Tensor
+    seed: Tensor
 
-    def read(self) -> Latency:
-        """Return the stages and the total so far."""
-        return Latency(**self._stages, total=1000 * (self._now() - self._start))
 
-    def _now(self) -> float:
-        if self._device.type == 'cuda':
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+def _family(trackers: Sequence[Tracker]) -> Eyes:
+    """Return what trackers share, if all have a target; else raise InputError."""
+    if not trackers:
+        raise InputError('there is no tracker to step')
+    if any(not tracker.has_target for tracker in trackers):
+        raise InputError('there is no target: prompt the tracker before it can step')
+    eyes = trackers[0]._eyes
+    if any(tracker._eyes is not eyes for tracker in trackers):
+        raise InputError('these trackers are of different models: make them with `another`')
+    return eyes
+
+
+def _attend_all(
+    sight: Sight, queries: list[Tensor | None], views: list[BankView]
+) -> Tensor:
+    """Return the (B, C, h, w) features of a frame for B targets; equal sizes go together."""
+    groups: dict[tuple, list[int]] = {}
+    for place, (chosen, view) in enumerate(zip(queries, views)):
+        count = None if chosen is None else len(chosen)
+        groups.setdefault((count, *view.size), []).append(place)
+    answers: list[Tensor] = [None] * len(views)
+    for (count, *_), members in groups.items():
+        chosen = None if count is None else torch.stack([queries[each] for each in members])
+        joined = BankView.join([views[each] for each in members])
+        fused = attend(sight.parts, sight.encoded.tokens, chosen, joined)
+        for each, features in zip(members, fused):
+            answers[each] = features
+    return fused if len(groups) == 1 else torch.stack(answers)
+
+
+def _results(
+    trackers: Sequence[Tracker], answers: list[_Answer], clock: StageClock
+) -> list[StepResult]:
+    """Fetch what the host needs from the device; nothing before it waits for the device."""
+    figures = torch.stack([
+        torch.stack([answer.decoded.score, answer.decoded.iou, answer.likeness])
+        for answer in answers])
+    windowed = trackers[0]._eyes.region is not None
+    if windowed:
+        extents = torch.stack([_extent(answer.seed) for answer in answers])
+        figures = torch.cat([figures, extents], dim=1)
+    figures = figures.tolist()
+    latency = clock.read()
+    results = []
+    for tracker, answer, (score, iou, likeness, *extent) in zip(trackers, answers, figures):
+        total = tracker._parts.token_count
+        if windowed:
+            inside = score > 0 and extent[0] <= extent[2]
+            tracker._extent = Extent(*map(int, extent)) if inside else None
+        results.append(StepResult(
+            logits=answer.decoded.logits, score=score, iou=iou,
+            tokens_retained=total if answer.retained is None else len(answer.retained),
+            tokens_total=total, bank_bytes=tracker.bank.nbytes, latency=latency,
+            grid=tracker.grid, retained=answer.retained, likeness=likeness))
+    return results
+
+
+def _extent(seed: Tensor) -> Tensor:
+    """Return the first row, first column, last row and last column of ones in (h, w), (4,)."""
+    ends = []
+    for axis in (1, 0):
+        used = seed.amax(axis) > 0
+        place = torch.arange(len(used), device=seed.device, dtype=seed.dtype)
+        ends.append((torch.where(used, place, len(used)).amin(),
+                     torch.where(used, place, -1).amax()))
+    (top, bottom), (left, right) = ends
+    return torch.stack([top, left, bottom, right])

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a target looks: which tokens count, and what changes the memory of it."""
 
-import numpy as np
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -22,8 +21,8 @@ def scene(things):
 
 
 def painted(colours):
-    """Return a (40, 60, 3) frame whose columns have these colours."""
-    return np.repeat(np.array(colours, np.uint8)[None], 40, 0).repeat(60 // len(colours), 1)
+    """Return the colours (24, 3) of the cells of a grid whose columns have these."""
+    return torch.tensor(colours, dtype=torch.float32).repeat(GRID[0], 1)
 
 
 def mask_of(columns):
@@ -63,11 +62,11 @@ def test_a_look_of_nothing_is_like_nothing():
 
 
 def test_cells_that_the_mask_hardly_touches_do_not_count():
-    tokens, frame = scene([0, 1, 2, 3, 4, 5]), painted([RED, BLUE] * 3)
+    tokens, colours = scene([0, 1, 2, 3, 4, 5]), painted([RED, BLUE] * 3)
     logits = mask_of([2])
-    exact = Look.at(frame, tokens, logits, GRID)
+    exact = Look.at(colours, tokens, logits, GRID)
     logits[:, 12] = 4.0  # one of four columns of the next cells
-    touched = Look.at(frame, tokens, logits, GRID)
+    touched = Look.at(colours, tokens, logits, GRID)
     assert torch.equal(touched.features, exact.features)
     assert torch.equal(touched.colour, exact.colour)
 

@@ -40,7 +40,7 @@ class FakeTracker:
         logits = torch.full((16, 16), -5.0)
         logits[4:12, 4:12] = 5.0
         return StepResult(logits=logits, score=score, iou=0.9, tokens_retained=8, tokens_total=16,
-                          bank_bytes=1000, latency=Latency(1, 1, 1, 1, 1, 5), kept=None,
+                          bank_bytes=1000, latency=Latency(1, 1, 1, 1, 1, 5), grid=self.grid,
                           likeness=likeness)
 
     def prompt(self, frame, prompt, relevance=None):

@@ -14,14 +14,14 @@ Nothing here reads a value back to the host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fast_sam2_ros.sam2.parts import Decoded
+from fast_sam2_ros.sam2.parts import Decoded, Window
 
 CUE_NAMES = ('text', 'context', 'uncertainty', 'prior')
 
@@ -92,6 +92,12 @@ class MaskHistory:
         zero = seed.new_zeros(())
         return cls(seed, ambiguity, centre, seed.new_zeros(2), zero)
 
+    def within(self, window: Window) -> MaskHistory:
+        """Return what the masks so far tell about a window of the grid."""
+        corner = self.centre.new_tensor([window.left, window.top])
+        return replace(self, seed=window.of(self.seed), ambiguity=window.of(self.ambiguity),
+                       centre=self.centre - corner)
+
     def then(self, decoded: Decoded) -> MaskHistory:
         """Return the history with the mask of the next frame."""
         seed, ambiguity, centre, seen = _on_grid(decoded, tuple(self.seed.shape))
@@ -110,20 +116,14 @@ class MaskHistory:
 class FrameCues:
     """What a frame's features say by themselves, each map computed when first asked for."""
 
-    def __init__(self, feature_map: Tensor, probe: TextProbe) -> None:
-        """Look at a (1, C, h, w) feature map with a probe for the goal."""
+    def __init__(self, feature_map: Tensor) -> None:
+        """Look at a (1, C, h, w) feature map; one look serves all targets."""
         self.feature_map = feature_map
-        self._probe = probe
 
     @property
     def grid(self) -> tuple[int, int]:
         """The size (h, w) of every map."""
         return tuple(self.feature_map.shape[-2:])
-
-    @cached_property
-    def text(self) -> Tensor:
-        """Relevance to the goal."""
-        return self._probe(self.feature_map)
 
     @cached_property
     def context(self) -> Tensor:
@@ -143,27 +143,36 @@ class FrameCues:
 
 
 class Cues:
-    """The cues of one frame: what its features say, and what the masks so far say."""
+    """The cues of one frame for one target: what its features say, and the masks so far."""
 
-    def __init__(self, frame: FrameCues, history: MaskHistory, moving: bool = True) -> None:
+    def __init__(
+        self, frame: FrameCues, text: Tensor, history: MaskHistory, moving: bool = True
+    ) -> None:
         """
-        Combine a frame with the masks so far.
+        Combine a frame with what is known of a target.
 
-        `moving` says whether `history` ends one frame before this one, so that the target has
-        moved on since, or with this very frame.
+        `text` (h, w) is the relevance to the goal, from the target's `TextProbe`; `moving` says
+        whether `history` ends one frame before this one, so that the target has moved on since, or
+        with this very frame.
         """
         self._frame = frame
+        self.text = text
         self._history = history
         self._moving = moving
 
     def after(self, history: MaskHistory) -> Cues:
         """Return the cues of the same frame once its own mask is part of the history."""
-        return Cues(self._frame, history, moving=False)
+        return Cues(self._frame, self.text, history, moving=False)
 
     @property
     def grid(self) -> tuple[int, int]:
         """The size (h, w) of every cue."""
         return self._frame.grid
+
+    @property
+    def token_count(self) -> int:
+        """The number of tokens, h * w."""
+        return self.grid[0] * self.grid[1]
 
     @property
     def feature_map(self) -> Tensor:
@@ -174,11 +183,6 @@ class Cues:
     def variance(self) -> Tensor:
         """The local variance of the features."""
         return self._frame.variance
-
-    @property
-    def text(self) -> Tensor:
-        """Relevance to the goal."""
-        return self._frame.text
 
     @property
     def context(self) -> Tensor:

@@ -1,12 +1,12 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-A typed view of the parts of transformers' `Sam2VideoModel`, for one target on one stream.
+A typed view of the parts of transformers' `Sam2VideoModel`, for the targets of one stream.
 
 The weights stay in the model; here they are called in the order that a stream needs, without the
 model's own inference session, which keeps every frame. Every table of positions is computed once,
 in float32. Sizes come from the configuration: N = h * w tokens on the grid of stride 16, C hidden
-channels, M memory channels (64), S pixels a side of the square input.
+channels, M memory channels (64), S pixels a side of the square input. B is a number of targets.
 
 The order of operations follows `Sam2VideoModel.forward` (transformers, models/sam2_video), and
 test/test_tracker_exactness.py holds the two together.
@@ -14,7 +14,9 @@ test/test_tracker_exactness.py holds the two together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,8 +25,10 @@ from torch.nn import functional
 from transformers import Sam2VideoModel
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2VisionModel
 
-from fast_sam2_ros.errors import CheckpointError, InputError
+from fast_sam2_ros.errors import CheckpointError, InputError, ParameterError
+from fast_sam2_ros.sam2.hiera import run_hiera
 from fast_sam2_ros.sam2.loaded import Preprocess
+from fast_sam2_ros.sam2.stages import Stages
 
 ABSENT_LOGIT = -1024.0  # NO_OBJ_SCORE of transformers: every pixel of a target that is not seen
 MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a mask prompt as logits: -10 and +10
@@ -37,13 +41,11 @@ class Encoded:
     """
     What the image encoder says about a frame.
 
-    `feature_map` is (1, C, h, w) at stride 16, `position` (N, C) the sine position encoding of
-    its tokens, `high_res` the two finer maps, already projected for the mask decoder:
-    (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w).
+    `feature_map` is (1, C, h, w) at stride 16, `high_res` the two finer maps, already projected
+    for the mask decoder: (1, C / 8, 4h, 4w) and (1, C / 4, 2h, 2w).
     """
 
     feature_map: Tensor
-    position: Tensor
     high_res: tuple[Tensor, Tensor]
 
     @property
@@ -63,7 +65,7 @@ class PromptEmbedding:
 @dataclass(frozen=True)
 class Decoded:
     """
-    What the mask decoder says about a frame, all on the model's device.
+    What the mask decoder says about a target on a frame, all on the model's device.
 
     `logits` (4h, 4w) and `full_logits` (S, S) are the mask; both are `ABSENT_LOGIT` everywhere
     while the target is not seen. `score` () is the logit of the target being in view, `iou` () the
@@ -79,31 +81,96 @@ class Decoded:
 
 @dataclass(frozen=True)
 class RotaryTable:
-    """Cosines and sines of the axial rotary position embedding, (tokens, head size / 2) each."""
+    """
+    The axial rotary position embedding: for every token, angles for the pairs of channels.
 
-    cos: Tensor
-    sin: Tensor
+    `angles` (tokens, D / 2, 2), or (B, tokens, D / 2, 2) for B targets, float32: cosine and sine.
+    """
+
+    angles: Tensor
+
+    @property
+    def cos(self) -> Tensor:
+        """The cosines, (..., tokens, D / 2)."""
+        return self.angles[..., 0]
+
+    @property
+    def sin(self) -> Tensor:
+        """The sines, (..., tokens, D / 2)."""
+        return self.angles[..., 1]
 
     def at(self, index: Tensor) -> RotaryTable:
-        """Return the rows of the tokens at `index`, a (K,) tensor of integers."""
-        return RotaryTable(self.cos.index_select(0, index), self.sin.index_select(0, index))
+        """Return the rows of the tokens at `index`, integers of shape (K,) or (B, K)."""
+        rows = functional.embedding(index, self.angles.flatten(1))
+        return RotaryTable(rows.unflatten(-1, self.angles.shape[1:]))
+
+    def turn(self, x: Tensor) -> Tensor:
+        """
+        Turn the pairs (0, 1), (2, 3), ... of the last axis of x by the angles of its tokens.
+
+        x is (B, T, D) or (B, heads, T, D). The table may have fewer rows than T: the tokens behind
+        them stay as they are.
+        """
+        angles = self.angles if x.dim() == 3 else self.angles.unsqueeze(-4)
+        count = angles.shape[-3]
+        pairs = x[..., :count, :].unflatten(-1, (-1, 2)).float()
+        if torch.compiler.is_compiling():  # which knows no complex numbers
+            cos, sin = angles.unbind(-1)
+            first, second = pairs.unbind(-1)
+            turned = torch.stack(
+                [first * cos - second * sin, second * cos + first * sin], dim=-1)
+        else:  # one pass over memory instead of five
+            turned = torch.view_as_real(
+                torch.view_as_complex(pairs) * torch.view_as_complex(angles))
+        turned = turned.flatten(-2).type_as(x)
+        if count == x.shape[-2]:
+            return turned
+        return torch.cat([turned, x[..., count:, :]], dim=-2)
+
+
+@dataclass(frozen=True)
+class Window:
+    """
+    A rectangle on the token grid: `rows` x `columns` tokens from `top` and `left` on.
+
+    All four are even, so that a window is made of whole cells of the image encoder's coarsest map.
+    """
+
+    top: int
+    left: int
+    rows: int
+    columns: int
+
+    def __post_init__(self) -> None:
+        """Check that it is even."""
+        if any(value % 2 for value in (self.top, self.left, self.rows, self.columns)):
+            raise ParameterError(f'a window must start and end at even tokens, not {self}')
+
+    def of(self, grid_map: Tensor, scale: int = 1) -> Tensor:
+        """Return what of an (..., h * scale, w * scale) map lies inside the window, a view."""
+        rows = slice(self.top * scale, (self.top + self.rows) * scale)
+        columns = slice(self.left * scale, (self.left + self.columns) * scale)
+        return grid_map[..., rows, columns]
 
 
 class Sam2Parts:
     """The parts of a `Sam2VideoModel` and its tables; holds no state of a stream."""
 
-    def __init__(self, model: Sam2VideoModel) -> None:
+    def __init__(self, model: Sam2VideoModel, dtype: str = 'float32') -> None:
         """
         Read the sizes from `model.config` and compute the tables on the model's device.
 
-        Raises CheckpointError where the configuration contradicts itself.
+        `dtype` is that of `Stages`. Raises CheckpointError where the configuration contradicts
+        itself, and ParameterError for another dtype.
         """
         config = model.config
         self._model = model
         self._check(model)
         self.device: torch.device = model.device
+        self.stages = Stages(self.device, dtype)
         self.image_size: int = config.image_size
         self.grid: tuple[int, int] = tuple(config.vision_config.backbone_feature_sizes[-1])
+        self.whole: Sam2Parts = self
         self.hidden_size: int = config.vision_config.fpn_hidden_size
         self.memory_size: int = config.memory_encoder_output_channels
         self.recent_frames: int = config.num_maskmem - 1
@@ -111,7 +178,7 @@ class Sam2Parts:
         with torch.no_grad():
             self._backbone_position = self._make_backbone_position()
             self._projections = self._make_projections()
-            self._token_position = self._sine_position(
+            self.token_position = self._sine_position(
                 model.vision_encoder.neck.position_encoding, self.hidden_size)
             self.memory_position = self._sine_position(
                 model.memory_encoder.position_encoding, self.memory_size)
@@ -119,11 +186,32 @@ class Sam2Parts:
             self.rotary = self._make_rotary_table()
             self.no_prompt = self.embed_points(
                 torch.zeros(1, 2), torch.tensor([NOT_A_POINT]))
+        self.places = torch.arange(self.token_count, device=self.device)
 
     @property
     def token_count(self) -> int:
         """The number N of tokens on the grid."""
         return self.grid[0] * self.grid[1]
+
+    def cut(self, window: Window) -> Sam2Parts:
+        """
+        Return these parts for frames of which only a window is encoded.
+
+        Everything about the frame is then as large as the window, with the positions that its
+        tokens have on the whole grid; `places` (N,) says which these are. The memory's positions
+        stay those of the whole grid. A view on the same weights; `whole` leads back.
+        """
+        part = copy(self)
+        part.grid = (window.rows, window.columns)
+        part.places = window.of(self.places.view(self.grid)).flatten()
+        part.token_position = self.token_position.index_select(0, part.places)
+        part.rotary = self.rotary.at(part.places)
+        part._image_position = window.of(self._image_position)
+        part.no_prompt = replace(self.no_prompt, dense=window.of(self.no_prompt.dense))
+        if self._backbone_position is not None:
+            position = self._backbone_position.movedim(-1, 1)
+            part._backbone_position = window.of(position, 4).movedim(1, -1)
+        return part
 
     @property
     def memory_attention(self) -> nn.Module:
@@ -140,9 +228,12 @@ class Sam2Parts:
         return self._model.memory_temporal_positional_encoding[:, 0, 0]
 
     def encode(self, pixels: Tensor) -> Encoded:
-        """Run the image encoder on (1, 3, S, S) normalised pixels."""
-        fine, middle, coarse = self._neck(self._backbone(pixels))
-        return Encoded(coarse, self._token_position, (fine, middle))
+        """Run the image encoder on (1, 3, 16h, 16w) normalised pixels."""
+        fine, middle, coarse = self.stages(self._encode, pixels, self._backbone_position)
+        return Encoded(coarse, (fine, middle))
+
+    def _encode(self, pixels: Tensor, position: Tensor | None) -> tuple[Tensor, ...]:
+        return tuple(level.float() for level in self._neck(self._backbone(pixels, position)))
 
     def embed_points(self, points: Tensor, labels: Tensor) -> PromptEmbedding:
         """
@@ -164,14 +255,14 @@ class Sam2Parts:
 
     def decode(
         self,
-        feature_map: Tensor,
+        feature_maps: Tensor,
         encoded: Encoded,
         prompt: PromptEmbedding,
         point_count: int,
         prompted: bool,
-    ) -> Decoded:
+    ) -> list[Decoded]:
         """
-        Decode the mask from (1, C, h, w) features that have seen the memory, or need none.
+        Decode a mask each from (B, C, h, w) features that have seen a memory, or need none.
 
         `point_count` (0 while tracking) and `prompted` (a new target's first frame) decide, as in
         `Sam2VideoModel._use_multimask`, whether the best of several masks is taken.
@@ -182,7 +273,10 @@ class Sam2Parts:
             and (prompted or config.multimask_output_for_tracking)
             and config.multimask_min_pt_num <= point_count <= config.multimask_max_pt_num
         )
-        return self._decode(feature_map, encoded.high_res, prompt, several)
+        answers = self.stages(
+            self._decode, feature_maps, *encoded.high_res, prompt.sparse, prompt.dense,
+            self._image_position, several)
+        return [Decoded(*answer) for answer in zip(*(field.unbind() for field in answers))]
 
     def adopt_mask(self, encoded: Encoded, mask: Tensor) -> Decoded:
         """
@@ -198,92 +292,102 @@ class Sam2Parts:
             full_logits, size=model.prompt_encoder.mask_input_size, mode='bilinear',
             align_corners=False, antialias=True)
         dense = model.prompt_encoder.mask_embed(model.mask_downsample(mask))
-        pointer = self._decode(
-            encoded.feature_map, encoded.high_res,
-            PromptEmbedding(self.no_prompt.sparse, dense), several=True).pointer
+        *_, pointers = self.stages(
+            self._decode, encoded.feature_map, *encoded.high_res, self.no_prompt.sparse, dense,
+            self._image_position, True)
         return Decoded(
             logits=logits[0, 0],
             full_logits=full_logits[0, 0],
             score=logits.new_tensor(MASK_PROMPT_SCALE + MASK_PROMPT_BIAS),
             iou=logits.new_tensor(1.0),
-            pointer=pointer,
+            pointer=pointers[0],
         )
 
-    def encode_memory(self, encoded: Encoded, decoded: Decoded, prompted: bool) -> Tensor:
+    def encode_memory(
+        self, encoded: Encoded, decoded: list[Decoded], prompted: bool
+    ) -> Tensor:
         """
-        Encode a frame and its mask into (N, M) memory tokens in bfloat16.
+        Encode a frame and the masks of B targets into (B, N, M) memory tokens in bfloat16.
 
         The mask of a prompted frame is made binary first. bfloat16 is what SAM 2 rounds its
         memory to.
         """
+        logits = _stacked([each.full_logits for each in decoded])
+        scores = _stacked([each.score for each in decoded])
+        if prompted:
+            masks = (logits > 0).float()
+            return self.stages(self._encode_memory, encoded.feature_map, masks, scores)
+        return self.stages(self._remember, encoded.feature_map, logits, scores)
+
+    def _remember(self, feature_map: Tensor, logits: Tensor, scores: Tensor) -> Tensor:
+        return self._encode_memory(feature_map, logits.sigmoid(), scores)
+
+    def _encode_memory(self, feature_map: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
         model, config = self._model, self._model.config
-        logits = decoded.full_logits[None, None]
-        mask = (logits > 0).to(logits.dtype) if prompted else torch.sigmoid(logits)
-        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory, _ = model.memory_encoder(encoded.feature_map, mask)
+        masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        memory, _ = model.memory_encoder(feature_map, masks[:, None])
         if model.occlusion_spatial_embedding_parameter is not None:
-            absent = (decoded.score <= 0).to(memory.dtype)
+            absent = (scores <= 0).to(memory.dtype)[:, None, None, None]
             memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
-        return memory.to(torch.bfloat16).flatten(2)[0].T
+        return memory.to(torch.bfloat16).flatten(2).transpose(1, 2)
 
     def pointer_position(self, ages: Tensor) -> Tensor:
         """
-        Return the (P, M) position encodings of object pointers that are (P,) `ages` frames old.
+        Return the (..., M) position encodings of object pointers of `ages` (...) in frames.
 
         Sine encoding (Vaswani et al. 2017) of age / (pointers - 1), then a learned projection.
         """
         model = self._model
         if not model.config.enable_temporal_pos_encoding_for_object_pointers:
-            return torch.zeros(len(ages), self.memory_size, device=self.device)
+            return torch.zeros(*ages.shape, self.memory_size, device=self.device)
         half = self.hidden_size // 2
         channel = torch.arange(half, dtype=torch.float32, device=self.device)
         period = 10000.0 ** (2 * torch.div(channel, 2, rounding_mode='floor') / half)
-        angle = (ages.float() / (self.max_pointers - 1))[:, None] / period
+        angle = (ages.float() / (self.max_pointers - 1))[..., None] / period
         return model.temporal_positional_encoding_projection_layer(
-            torch.cat([angle.sin(), angle.cos()], dim=1))
+            torch.cat([angle.sin(), angle.cos()], dim=-1))
 
     def _decode(
         self,
-        feature_map: Tensor,
-        high_res: tuple[Tensor, Tensor],
-        prompt: PromptEmbedding,
+        feature_maps: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        image_position: Tensor,
         several: bool,
-    ) -> Decoded:
+    ) -> tuple[Tensor, ...]:
+        """Return the fields of `Decoded` for B targets, each with a leading axis of B."""
         model = self._model
-        masks, ious, tokens, score = model.mask_decoder(
-            image_embeddings=feature_map,
-            image_positional_embeddings=self._image_position,
-            sparse_prompt_embeddings=prompt.sparse,
-            dense_prompt_embeddings=prompt.dense,
+        targets = len(feature_maps)
+        masks, ious, tokens, scores = model.mask_decoder(
+            image_embeddings=feature_maps,
+            image_positional_embeddings=image_position,
+            sparse_prompt_embeddings=sparse.expand(targets, -1, -1, -1),
+            dense_prompt_embeddings=dense,
             multimask_output=several,
-            high_resolution_features=list(high_res),
+            high_resolution_features=[fine, middle],
         )
-        masks, ious, tokens, score = masks[0, 0], ious[0, 0], tokens[0, 0], score[0, 0, 0]
-        best = ious.argmax(dim=0, keepdim=True)
-        present = score > 0
-        logits = torch.where(present, masks.index_select(0, best)[0], ABSENT_LOGIT).float()
+        masks, ious, tokens, scores = masks[:, 0], ious[:, 0], tokens[:, 0], scores[:, 0, 0]
+        row = torch.arange(targets, device=masks.device)
+        best = ious.argmax(dim=1)
+        present = scores > 0
+        logits = torch.where(present[:, None, None], masks[row, best], ABSENT_LOGIT).float()
+        height, width = self.grid
         full_logits = functional.interpolate(
-            logits[None, None], size=(self.image_size, self.image_size), mode='bilinear',
-            align_corners=False)[0, 0]
-        pointer = torch.where(
-            present,
-            model.object_pointer_proj(tokens.index_select(0, best))[0],
-            model.no_object_pointer[0],
-        )
-        return Decoded(logits, full_logits, score, ious.index_select(0, best)[0], pointer)
+            logits[:, None], size=(16 * height, 16 * width), mode='bilinear',
+            align_corners=False)[:, 0]
+        pointers = torch.where(
+            present[:, None], model.object_pointer_proj(tokens[row, best]),
+            model.no_object_pointer)
+        return logits, full_logits, scores.float(), ious[row, best].float(), pointers.float()
 
-    def _backbone(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def _backbone(self, pixels: Tensor, position: Tensor | None) -> tuple[Tensor, ...]:
         """Return the backbone's maps, (1, h, w, C) each, from fine to coarse."""
         backbone = self._model.vision_encoder.backbone
-        if self._backbone_position is None:
+        if position is None:
             return tuple(backbone(pixels).intermediate_hidden_states)
-        maps = []
-        hidden = backbone.patch_embed(pixels) + self._backbone_position
-        for index, block in enumerate(backbone.blocks):
-            hidden = block(hidden)
-            if index in backbone.stage_ends:
-                maps.append(hidden)
-        return tuple(maps)
+        return run_hiera(backbone, pixels, position)
 
     def _neck(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """
@@ -355,7 +459,7 @@ class Sam2Parts:
             torch.arange(self.grid[0]), torch.arange(self.grid[1]), indexing='ij')
         angle = torch.cat(
             [x.flatten()[:, None] * frequency, y.flatten()[:, None] * frequency], dim=1)
-        return RotaryTable(angle.cos().to(self.device), angle.sin().to(self.device))
+        return RotaryTable(torch.stack([angle.cos(), angle.sin()], dim=2).to(self.device))
 
     @staticmethod
     def _check(model: Sam2VideoModel) -> None:
@@ -376,21 +480,41 @@ class Sam2Parts:
                 f'an image of {config.image_size} pixels does not give {grid} tokens at stride 16')
 
 
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """Stack tensors along a new first axis, without a copy where there is one."""
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(tensors)
+
+
 def to_pixels(frame: np.ndarray, preprocess: Preprocess, device: torch.device) -> Tensor:
     """
     Turn an (H, W, 3) uint8 RGB frame into the (1, 3, S, S) float32 input of the encoder.
 
-    Bilinear with antialiasing to a square, the aspect is not kept. Raises InputError for anything
-    but such a frame.
+    Bilinear with antialiasing to a square, the aspect is not kept; on the device, to which the
+    frame goes as bytes, from pinned memory. Raises InputError for anything but such a frame.
     """
     check_frame(frame)
-    image = torch.from_numpy(np.ascontiguousarray(frame)).to(device)
+    image = torch.from_numpy(np.ascontiguousarray(frame))
+    if device.type == 'cuda':
+        image = image.pin_memory().to(device, non_blocking=True)
     pixels = functional.interpolate(
         image.permute(2, 0, 1)[None].float(), size=(preprocess.image_size,) * 2,
         mode='bilinear', align_corners=False, antialias=True)
-    mean = torch.tensor(preprocess.mean, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocess.std, device=device).view(1, 3, 1, 1)
-    return (pixels / 255 - mean) / std
+    mean, deviation = _statistics(preprocess, device)
+    return pixels.div_(255).sub_(mean).div_(deviation)
+
+
+def to_colours(pixels: Tensor, preprocess: Preprocess, grid: tuple[int, int]) -> Tensor:
+    """Return the mean colour of every token's cell, (N, 3) RGB in 0..255, from `to_pixels`."""
+    mean, deviation = _statistics(preprocess, pixels.device)
+    cells = functional.adaptive_avg_pool2d(pixels, grid) * deviation + mean
+    return 255 * cells.flatten(2)[0].T
+
+
+@lru_cache
+def _statistics(preprocess: Preprocess, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation on a device, where they are uploaded once, (1, 3, 1, 1) each."""
+    return tuple(torch.tensor(values, device=device).view(1, 3, 1, 1)
+                 for values in (preprocess.mean, preprocess.std))
 
 
 def check_frame(frame: np.ndarray) -> None:

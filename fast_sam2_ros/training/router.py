@@ -30,7 +30,7 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions, Sequence
 from fast_sam2_ros.grounding.text import load_text_encoder, TextEncoder
 from fast_sam2_ros.pruning.budget import tokens_to_keep
-from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory, TextProbe
+from fast_sam2_ros.pruning.cues import Cues, FrameCues, MaskHistory
 from fast_sam2_ros.pruning.learned import RouterNetwork, RouterSettings
 from fast_sam2_ros.pruning.routers import best_tokens
 from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
@@ -123,8 +123,7 @@ class Sampler:
         feature_map = self._encode(example.frame)
         history = MaskHistory.begin(self._drifted(example.before[0]), parts.grid)
         history = history.then(self._drifted(example.before[1]))
-        nothing = TextProbe(feature_map.new_zeros(feature_map.shape[1]), feature_map.new_zeros(()))
-        cues = Cues(FrameCues(feature_map, nothing), history)
+        cues = Cues(FrameCues(feature_map), feature_map.new_zeros(parts.grid), history)
         text = None if self.rng.random() < WORDLESS else self._embed(example.text)
         return Sample(feature_map[0].half(), cues.variance, cues.prior, covered, text)
 

@@ -37,13 +37,15 @@ class Scene:
         pointers = torch.arange(FRAMES * self.count, len(self.keys))
         chosen = torch.cat([rows, pointers])
         places = self.index[rows] if index is None else index
-        return MemoryTokens(self.keys[chosen], self.values[chosen], self.parts.rotary.at(places))
+        return MemoryTokens(
+            self.keys[chosen][None], self.values[chosen][None], self.parts.rotary.at(places))
 
     def ours(self, queries: torch.Tensor | None, memory: MemoryTokens) -> torch.Tensor:
         """Return our (N, C) result."""
-        return memory_attention(
-            self.model.memory_attention, self.tokens, self.position, self.parts.rotary, queries,
-            memory)
+        (result,) = memory_attention(
+            self.model.memory_attention, self.tokens, self.position, self.parts.rotary,
+            None if queries is None else queries[None], memory)
+        return result
 
     def theirs(self) -> torch.Tensor:
         """Return what transformers' module makes of the dense tokens."""

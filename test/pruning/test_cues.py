@@ -8,6 +8,7 @@ import pytest
 import torch
 
 GRID = (12, 16)
+NO_TEXT = torch.zeros(GRID)
 
 
 def decoded(top: int, left: int, size: int = 3, score: float = 5.0) -> Decoded:
@@ -23,19 +24,15 @@ def features(seed: int = 0) -> torch.Tensor:
     return torch.randn(1, 8, *GRID, generator=torch.Generator().manual_seed(seed))
 
 
-def no_probe() -> TextProbe:
-    return TextProbe(torch.zeros(8), torch.zeros(()))
-
-
 def prior(history: MaskHistory, moving: bool = True) -> torch.Tensor:
-    return Cues(FrameCues(features(), no_probe()), history, moving).prior
+    return Cues(FrameCues(features()), NO_TEXT, history, moving).prior
 
 
 @pytest.mark.parametrize('score', [5.0, -5.0])
 def test_every_cue_is_a_map_in_0_1(score):
     history = MaskHistory.begin(decoded(2, 3), GRID).then(decoded(3, 3, score=score))
     probe = TextProbe.fit(features().flatten(2)[0].T, history.seed)
-    cues = Cues(FrameCues(features(1), probe), history)
+    cues = Cues(FrameCues(features(1)), probe(features(1)), history)
     for name in CUE_NAMES:
         cue = getattr(cues, name)
         assert cue.shape == GRID
@@ -76,8 +73,8 @@ def test_prior_widens_while_the_target_is_unseen_and_recovers():
 def test_uncertainty_is_high_where_the_mask_is_undecided():
     undecided = decoded(4, 4)
     undecided.logits[4 * 4, 4 * 10] = 0.0
-    cues = Cues(FrameCues(features(), no_probe()), MaskHistory.begin(undecided, GRID))
-    flat = Cues(FrameCues(features(), no_probe()), MaskHistory.begin(decoded(4, 4), GRID))
+    cues = Cues(FrameCues(features()), NO_TEXT, MaskHistory.begin(undecided, GRID))
+    flat = Cues(FrameCues(features()), NO_TEXT, MaskHistory.begin(decoded(4, 4), GRID))
     difference = cues.uncertainty - flat.uncertainty
     assert difference[4, 10] == pytest.approx(0.5, abs=0.01)
     assert (difference.flatten().topk(2).values[1]) < 0.01
@@ -87,7 +84,7 @@ def test_uncertainty_is_high_where_features_vary():
     calm = torch.zeros(1, 8, *GRID)
     calm[..., 8:] = 1.0  # an edge between the columns 7 and 8
     cue = Cues(
-        FrameCues(calm, no_probe()), MaskHistory.begin(decoded(4, 4), GRID)).uncertainty
+        FrameCues(calm), NO_TEXT, MaskHistory.begin(decoded(4, 4), GRID)).uncertainty
     assert (cue[:, 7:9] > 0.4).all()
     assert cue[:, 10:].max() < 0.01
 
@@ -95,7 +92,7 @@ def test_uncertainty_is_high_where_features_vary():
 def test_context_finds_what_stands_out():
     scene = torch.zeros(1, 8, *GRID)
     scene[..., 6, 7] = 3.0
-    cue = FrameCues(scene, no_probe()).context
+    cue = FrameCues(scene).context
     assert cue.flatten().argmax() == 6 * GRID[1] + 7
 
 
@@ -136,7 +133,7 @@ def test_text_probe_of_a_constant_map_is_finite(value):
 
 def test_cues_after_the_mask_keep_what_the_frame_says():
     history = MaskHistory.begin(decoded(4, 4), GRID)
-    before = Cues(FrameCues(features(), no_probe()), history)
+    before = Cues(FrameCues(features()), NO_TEXT, history)
     context = before.context
     after = before.after(history.then(decoded(8, 10)))
     assert after.context is context

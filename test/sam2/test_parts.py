@@ -18,13 +18,14 @@ def model() -> Sam2VideoModel:
 
 def test_encode_equals_get_image_features(model):
     pixels = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    encoded = Sam2Parts(model).encode(pixels)
+    parts = Sam2Parts(model)
+    encoded = parts.encode(pixels)
     expected = model.get_image_features(pixels, return_dict=True)
     for got, want in zip(encoded.high_res, expected.fpn_hidden_states):
         # two matrices were merged into one, which rounds differently
         torch.testing.assert_close(got.flatten(2)[0].T, want[:, 0], rtol=1e-5, atol=1e-5)
     assert torch.equal(encoded.tokens, expected.fpn_hidden_states[2][:, 0])
-    assert torch.equal(encoded.position, expected.fpn_position_encoding[2][:, 0])
+    assert torch.equal(parts.token_position, expected.fpn_position_encoding[2][:, 0])
 
 
 def test_rotary_table_equals_transformers(model):
@@ -57,7 +58,7 @@ def test_tables_are_computed_once(model, monkeypatch):
     monkeypatch.setattr(model.vision_encoder.backbone, '_get_pos_embed', None)
     monkeypatch.setattr(model, 'get_image_wide_positional_embeddings', None)
     encoded = parts.encode(pixels)
-    decoded = parts.decode(
+    (decoded,) = parts.decode(
         parts.without_memory(encoded), encoded, parts.no_prompt, point_count=0, prompted=False)
     assert torch.isfinite(decoded.logits).all()
 

@@ -1,0 +1,109 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The stages of a step, in the wanted precision, and as compiled graphs where these were prepared.
+
+A stage (encode, attend, decode, remember) is a function of tensors. Whoever calls it does so
+through `Stages`: while it records, every new set of shapes is compiled as one full graph (on a GPU
+recorded as a CUDA graph); afterwards a call of known shapes runs its graph, and any other, such as
+the first frames of a target, runs the code as it is. So nothing is ever compiled in mid-stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fast_sam2_ros.errors import ParameterError
+
+DTYPES = ('float32', 'bfloat16')
+# Each set of shapes is a graph of its own: a few budgets, one or more targets, two windows.
+GRAPHS_OF_A_STAGE = 64
+
+
+class Stages:
+    """Runs stages, compiled where that was prepared; one for all trackers of a model."""
+
+    def __init__(self, device: torch.device, dtype: str) -> None:
+        """
+        Start without graphs.
+
+        `dtype` is one of `DTYPES`. In bfloat16 matrix products and convolutions are, by autocast;
+        position tables, norms and sums stay in float32.
+        """
+        if dtype not in DTYPES:
+            raise ParameterError(f'dtype is {dtype!r}; choose one of {", ".join(DTYPES)}')
+        self.dtype = dtype
+        self._device = device
+        self._graphs: dict[tuple, Callable[..., Any]] = {}
+        self._recording = False
+        self._on_gpu = device.type == 'cuda'
+
+    def __call__(self, stage: Callable[..., Any], *arguments: Any) -> Any:
+        """
+        Return `stage(*arguments)`.
+
+        The arguments are tensors, None, and plain values; whatever varies from one frame to the
+        next must be among the tensors.
+        """
+        with torch.autocast(
+                self._device.type, torch.bfloat16, enabled=self.dtype == 'bfloat16'):
+            return self._run(stage, *arguments)
+
+    def _run(self, stage: Callable[..., Any], *arguments: Any) -> Any:
+        if not (self._graphs or self._recording):
+            return stage(*arguments)
+        key = (_name(stage), *map(_signature, arguments))
+        graph = self._graphs.get(key)
+        if graph is None and self._recording:
+            graph = self._graphs[key] = torch.compile(
+                stage, fullgraph=True, dynamic=False,
+                mode='reduce-overhead' if self._on_gpu else None)
+        if graph is None:
+            return stage(*arguments)
+        if not self._on_gpu:
+            return graph(*arguments)
+        # A CUDA graph writes its answers to the same place every time; these may be kept.
+        torch.compiler.cudagraph_mark_step_begin()
+        return _copied(graph(*arguments))
+
+    @property
+    def compiled(self) -> bool:
+        """Whether there are graphs."""
+        return bool(self._graphs)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Compile a graph for every new set of shapes while the context lasts."""
+        self._recording = True
+        try:
+            with torch._dynamo.config.patch(
+                    recompile_limit=GRAPHS_OF_A_STAGE, accumulated_recompile_limit=4096):
+                yield
+        finally:
+            self._recording = False
+
+    def clear(self) -> None:
+        """Forget the graphs: everything runs as it is."""
+        self._graphs.clear()
+
+
+def _name(stage: Callable[..., Any]) -> str:
+    return (stage.func if isinstance(stage, partial) else stage).__qualname__
+
+
+def _signature(argument: Any) -> Any:
+    if isinstance(argument, Tensor):
+        return tuple(argument.shape), argument.dtype, argument.stride()
+    return argument
+
+
+def _copied(answer: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    if isinstance(answer, Tensor):
+        return answer.clone()
+    return tuple(tensor.clone() for tensor in answer)
