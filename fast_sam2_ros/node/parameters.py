@@ -91,7 +91,24 @@ class Settings:
     memory_keep_ratio: float = _run_time(
         0.0, 'Share of a frame\'s tokens that the memory bank keeps, at least 0.05; '
         '0 takes keep_ratio.', low=0.0, high=1.0)
-    target_text: str = _fixed('', 'What to track until a text arrives; empty for nothing.')
+    target_latency_ms: float = _run_time(
+        0.0, 'Time that a step may take: the node keeps as large a share of the tokens as holds '
+        'it, between min_keep_ratio and keep_ratio; 0 for any time.',
+        unit='ms', low=0.0, high=60000.0)
+    min_keep_ratio: float = _run_time(
+        0.1, 'Share of the tokens that target_latency_ms cannot take the node below.',
+        low=0.05, high=1.0)
+    compile: str = _fixed(
+        'auto', 'Run compiled graphs: on, off, or auto (where they help). They are made before '
+        'configure ends, which takes about a minute the first time.',
+        choices=('auto', 'on', 'off'))
+    dtype: str = _fixed(
+        'auto', 'Precision of the model\'s matrix products; auto takes bfloat16 where the device '
+        'is quick with it.', choices=('auto', 'float32', 'bfloat16'))
+    target_text: str = _fixed(
+        '', 'What to track until a text arrives, several with ; between them; empty for nothing.')
+    max_targets: int = _fixed(
+        8, 'So many targets can be tracked at once; further ones are refused.', low=1, high=32)
     lost_after: int = _run_time(
         5, 'So long may the target be out of view, by its object score or its looks, before it '
         'counts as lost.',
@@ -107,10 +124,11 @@ class Settings:
         'sensor_data', 'Best effort, which takes reliable cameras too (sensor_data), or reliable.',
         choices=('sensor_data', 'reliable'))
     mask_format: str = _run_time(
-        'binary', 'The target\'s value in the mask: 255 (binary) or label_id (label).',
-        choices=('binary', 'label'))
+        'binary', 'A target\'s value in the mask: 255 for all (binary), or one each from label_id '
+        'on (label).', choices=('binary', 'label'))
     label_id: int = _run_time(
-        1, 'The target\'s value where mask_format is label.', low=1, high=255)
+        1, 'The first target\'s value where mask_format is label; the second has the next, and so '
+        'on.', low=1, high=255)
     overlay_tokens: bool = _run_time(False, 'Draw the kept tokens on the overlay.')
     camera_timeout: float = _run_time(
         1.0, 'After so long without an image the camera counts as gone.',
@@ -128,12 +146,23 @@ class Settings:
         if 0.0 < self.memory_keep_ratio < 0.05:
             raise ParameterError(
                 f'memory_keep_ratio is {self.memory_keep_ratio}; give 0 or 0.05 to 1.0')
+        if self.target_latency_ms > 0.0 and self.min_keep_ratio > self.keep_ratio:
+            raise ParameterError(
+                f'min_keep_ratio is {self.min_keep_ratio}; with target_latency_ms give at most '
+                f'keep_ratio, {self.keep_ratio}')
+        if self.mask_format == 'label' and self.label_id + self.max_targets > 256:
+            raise ParameterError(
+                f'label_id is {self.label_id}; for {self.max_targets} targets in a mask of '
+                f'labels give {256 - self.max_targets} at most')
 
     @classmethod
     def from_values(cls, values: Mapping[str, Value]) -> Settings:
-        """Make settings of parameter values; a whole number will do where a float is meant."""
-        return cls(**{name: float(value) if _is_whole(name, value) else value
-                      for name, value in values.items()})
+        """Make settings of parameter values.
+
+        A whole number will do where a float is meant, a boolean where the choices are on and off:
+        YAML reads these two words as one where they are not quoted.
+        """
+        return cls(**{name: _meant(name, value) for name, value in values.items()})
 
     def changed(self, values: Mapping[str, Value], *, running: bool) -> Settings:
         """Return the settings with some values replaced, all of them or none.
@@ -211,9 +240,10 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
             f'one of {known.range}' if known.choices else '',
             f'unit: {known.unit}' if known.unit else '',
             f'changes {known.changes}'))))
+    # Where not statically typed, `keep_ratio:=1` and `compile:=off` work; Settings takes no other
+    # type.
+    descriptor.dynamic_typing = field.type == 'float' or _is_switch(known)
     if field.type == 'float':
-        # Not statically typed, so that `keep_ratio:=1` works; Settings takes no other type.
-        descriptor.dynamic_typing = True
         descriptor.floating_point_range = [
             FloatingPointRange(from_value=float(known.low), to_value=float(known.high))]
     elif field.type == 'int':
@@ -221,8 +251,16 @@ def _descriptor(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     return descriptor
 
 
-def _is_whole(name: str, value: object) -> bool:
-    return Settings.__dataclass_fields__[name].type == 'float' and type(value) is int
+def _meant(name: str, value: Value) -> Value:
+    if type(value) is int and Settings.__dataclass_fields__[name].type == 'float':
+        return float(value)
+    if type(value) is bool and _is_switch(about(name)):
+        return 'on' if value else 'off'
+    return value
+
+
+def _is_switch(known: About) -> bool:
+    return {'on', 'off'} <= set(known.choices)
 
 
 def _check(name: str, value: object) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.node import images
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -41,6 +42,31 @@ def test_every_encoding_gives_the_same_picture(encoding, padding, bigendian):
     read = images.to_rgb(message_of(pixels, encoding, padding, bigendian))
     assert read.dtype == np.uint8 and read.flags.c_contiguous
     np.testing.assert_array_equal(read, wanted)
+
+
+def test_rgb8_is_a_view_of_the_message_and_a_padded_one_is_whole():
+    message = message_of(RGB, 'rgb8')
+    read = images.to_rgb(message)
+    assert np.shares_memory(read, np.frombuffer(message.data, np.uint8))
+    message.data[0] = 255 - message.data[0]
+    assert read[0, 0, 0] == 255 - RGB[0, 0, 0]
+    np.testing.assert_array_equal(images.to_rgb(message_of(RGB, 'rgb8', padding=5)), RGB)
+
+
+@pytest.mark.parametrize('encoding', images.ENCODINGS)
+def test_a_single_column_is_read(encoding):
+    pixels, wanted = LAYOUTS[encoding]
+    read = images.to_rgb(message_of(pixels[:, :1], encoding, padding=2))
+    np.testing.assert_array_equal(read, wanted[:, :1])
+
+
+def test_a_serialized_message_is_received_or_refused():
+    message = message_of(RGB, 'rgb8')
+    serialized = serialize_message(message)
+    assert images.receive(serialized, Image) == message
+    for damaged in (b'', b'junk', serialized[:20], serialized[:-8]):
+        with pytest.raises(InputError, match=f'{len(damaged)} bytes are no Image message'):
+            images.receive(damaged, Image)
 
 
 def test_wider_pixels_are_read_in_the_byte_order_of_the_message(monkeypatch):

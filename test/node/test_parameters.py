@@ -55,6 +55,14 @@ def test_the_table_has_every_parameter_with_its_default():
     ({'image_qos': 'magic'}, "image_qos is 'magic'; give sensor_data"),
     ({'label_id': 256}, 'label_id'),
     ({'keep_ratio': 0.3, 'mask_format': 'colour'}, 'mask_format'),
+    ({'target_latency_ms': -1.0}, 'target_latency_ms is -1.0; give 0.0 to 60000.0'),
+    ({'min_keep_ratio': 0.0}, 'min_keep_ratio is 0.0; give 0.05 to 1.0'),
+    ({'target_latency_ms': 50.0, 'keep_ratio': 0.2, 'min_keep_ratio': 0.3},
+     'min_keep_ratio is 0.3; with target_latency_ms give at most keep_ratio, 0.2'),
+    ({'max_targets': 0}, 'max_targets is 0; give 1 to 32'),
+    ({'mask_format': 'label', 'label_id': 249}, 'for 8 targets .* give 248 at most'),
+    ({'compile': 'perhaps'}, "compile is 'perhaps'; give auto, on, off"),
+    ({'dtype': 'float16'}, "dtype is 'float16'; give auto, float32, bfloat16"),
 ])
 def test_wrong_values_are_refused_with_the_reason(values, reason):
     with pytest.raises(ParameterError, match=reason):
@@ -63,6 +71,18 @@ def test_wrong_values_are_refused_with_the_reason(values, reason):
 
 def test_a_whole_number_will_do_for_a_float():
     assert Settings.from_values({'keep_ratio': 1}).keep_ratio == 1.0
+
+
+def test_on_and_off_are_understood_as_yaml_reads_them():
+    for text, meant in (('on', 'on'), ('off', 'off'), ('"off"', 'off'), ('auto', 'auto')):
+        assert Settings.from_values({'compile': yaml.safe_load(text)}).compile == meant
+    with pytest.raises(ParameterError, match='dtype is True'):
+        Settings.from_values({'dtype': True})
+
+
+def test_what_is_of_no_consequence_is_not_refused():
+    assert Settings(keep_ratio=0.05).min_keep_ratio == 0.1  # there is no latency target
+    assert Settings(label_id=255).mask_format == 'binary'
 
 
 def test_a_change_is_applied_whole_or_not_at_all():
