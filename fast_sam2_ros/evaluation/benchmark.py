@@ -1,251 +1,379 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
 """
-Time every stage of a step: warm, with a full memory bank, every variant in the same run.
+Time every stage of a step: warm, with a full memory, every variant in the same run.
 
-The variants (keep ratios, and transformers' own model) take turns frame by frame, so that what
-else the machine does slows all of them alike. Timing does not depend on the weights: random ones
-in the real shapes are enough.
+The variants of a model (keep ratios, dtypes, eager and compiled, numbers of targets, and the two
+references) take turns step by step, so that what else the machine does slows all of them alike.
+Timing does not depend on the weights: random ones in the real shapes are enough, the same for all.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+import gc
+from itertools import product
 from pathlib import Path
-import time
+import shlex
+import sys
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
 from fast_sam2_ros.arguments import ratio
-from fast_sam2_ros.errors import ParameterError
+from fast_sam2_ros.errors import FastSam2Error, ParameterError
+from fast_sam2_ros.evaluation import benchmark_report as report
+from fast_sam2_ros.evaluation.benchmark_rows import (
+    ALL_TOKENS, Costs, make_rows, Measured, merge, TOTAL_KEYS)
+from fast_sam2_ros.evaluation.contenders import (
+    boxes, Contender, DTYPES, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, REFERENCES,
+    Transformers, Variant)
+from fast_sam2_ros.evaluation.costs import count_flops, graph_bytes, held_bytes, working_bytes
 from fast_sam2_ros.evaluation.environment import environment
+from fast_sam2_ros.evaluation.official import official_is_installed, official_pair
 from fast_sam2_ros.evaluation.rows import write_json
-from fast_sam2_ros.memory import FrameMemory, MemoryBank
-from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, RANDOM_PREFIX, resolve_device
+from fast_sam2_ros.sam2.checkpoint import (
+    load_model, LoadedModel, Preprocess, RANDOM_PREFIX, resolve_device)
 from fast_sam2_ros.sam2.meta import SIZES
-from fast_sam2_ros.sam2.parts import to_pixels
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.sam2.resize import check_image_size
 
-OURS, HF = 'ours', 'hf'
-REFERENCES = (HF,)
-FRAME_SIZE = (480, 640)  # height and width of the camera image
-BOX = (200.0, 160.0, 440.0, 320.0)  # 4 % of the image
-WARM_UP = 2  # steps of each variant that are not counted
+FULL_SIZE = 1024  # pixels a side of SAM 2's own input
+OFFICIAL_STEP = 64  # image sizes that Meta's predictor takes are multiples of it
+FRAMES = 8  # different frames, used again and again
+NOT_ALL = 1  # exit code where a variant could not be run and others could
+COMPILATION = {'off': False, 'on': True}
 
-EPILOG = """examples:
+EPILOG = f"""examples:
   fast-sam2 benchmark --model tiny --keep-ratio 1.0,0.3
-  fast-sam2 benchmark --model embedded --keep-ratio 1.0,0.5,0.3 --against hf --json bench.json
-"""
+  fast-sam2 benchmark --model tiny,small --against hf,official --json speed.json
+  fast-sam2 benchmark --model embedded --compile off,on --targets 1,8 --keep-ratio 0.3
+  fast-sam2 benchmark --from speed.json,embedded.json --markdown speed.md --plot speed.png
+
+{report.DEFINITIONS}
+
+A row of the JSON is a stage of a variant: times in ms, gflop of one steady step, peak_bytes of the
+whole variant. The rows of the stage total have as well:
+""" + '\n'.join(f'  {key + ":":<15} {meaning}' for key, meaning in TOTAL_KEYS.items())
 
 
-def run_benchmark(
-    model: str,
-    keep_ratios: tuple[float, ...] = (1.0, 0.3),
-    repeats: int = 5,
-    device: str = 'cpu',
-    router: str = 'analytic',
-    against: tuple[str, ...] = (),
-    dense_conditioning: bool = True,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
     """
-    Time `repeats` steps at each keep ratio, and of each implementation in `against`.
+    What to time: every combination of the settings, on each of `models`.
 
-    `model` is one of SAM 2's sizes (random weights, 1024 pixels), or what `load_model` takes.
-    Returns `environment` and `rows`; a row has `model`, `implementation`, `device`, `dtype`,
-    `compiled`, `keep_ratio`, `targets`, `stage`, `median_ms`, `p95_ms`, `gflop` and `peak_bytes`
-    (DESIGN section 7). The last two are None: they are not measured yet. transformers' model is
-    timed as a whole, so it has the stage `total` only.
-
-    Raises ParameterError for settings that mean nothing.
+    `models` are sizes of SAM 2 (random weights) or what `load_model` takes; `image_size` is None
+    for a model's own. `warm_up` steps of each variant do not count, `repeats` do. Raises
+    ParameterError for settings that mean nothing.
     """
-    if repeats < 1:
-        raise ParameterError(f'--repeats must be at least 1, not {repeats}')
-    unknown = [name for name in against if name not in REFERENCES]
-    if unknown:
-        raise ParameterError(
-            f'cannot time {", ".join(unknown)}: --against takes {", ".join(REFERENCES)}')
-    loaded = load_model(
-        RANDOM_PREFIX + model if model in SIZES else model, resolve_device(device).type)
-    frames = np.random.default_rng(0).integers(0, 256, (8, *FRAME_SIZE, 3), dtype=np.uint8)
-    variants = {
-        (OURS, keep): _our_step(loaded, keep, router, dense_conditioning, frames[0])
-        for keep in keep_ratios}
-    if HF in against:
-        variants[HF, 1.0] = _transformers_step(loaded, frames[0])
 
-    times: dict[tuple[str, float], list[dict[str, float]]] = {key: [] for key in variants}
-    for turn in tqdm(range(WARM_UP + repeats), desc=f'benchmark {model}', disable=None):
-        for key, step in variants.items():
-            measured = step(frames[(turn + 1) % len(frames)])
-            if turn >= WARM_UP:
-                times[key].append(measured)
+    models: tuple[str, ...]
+    keep_ratios: tuple[float, ...] = (1.0, 0.3)
+    against: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ('float32',)
+    compiled: tuple[bool, ...] = (False,)
+    targets: tuple[int, ...] = (1,)
+    router: str = 'analytic'
+    dense_conditioning: bool = True
+    image_size: int | None = None
+    warm_up: int = 2
+    repeats: int = 5
 
-    rows = []
-    for (implementation, keep), steps in times.items():
-        for stage in steps[0]:
-            values = [step[stage] for step in steps]
-            rows.append({
-                'model': model,
-                'implementation': implementation,
-                'device': loaded.model.device.type,
-                'dtype': str(loaded.model.dtype).removeprefix('torch.'),
-                'compiled': False,
-                'keep_ratio': keep,
-                'targets': 1,
-                'stage': stage,
-                'median_ms': float(np.median(values)),
-                'p95_ms': float(np.percentile(values, 95)),
-                'gflop': None,
-                'peak_bytes': None,
-            })
-    return {
-        'environment': {
-            **environment(loaded.model.device),
-            'threads': torch.get_num_threads(),
-            'repeats': repeats,
-            'router': router,
-            'dense_conditioning': dense_conditioning,
-            'image_size': loaded.preprocess.image_size,
-        },
-        'rows': rows,
-    }
+    def __post_init__(self) -> None:
+        for option, values in (('--model', self.models), ('--keep-ratio', self.keep_ratios),
+                               ('--dtype', self.dtypes), ('--compile', self.compiled),
+                               ('--targets', self.targets)):
+            if not values:
+                raise ParameterError(f'{option} needs a value')
+        for option, values, known in (('--against', self.against, REFERENCES),
+                                      ('--dtype', self.dtypes, DTYPES)):
+            unknown = [value for value in values if value not in known]
+            if unknown:
+                raise ParameterError(
+                    f'{option} takes {", ".join(known)}, not {", ".join(unknown)}')
+        if self.repeats < 1 or self.warm_up < 1:
+            raise ParameterError('--repeats and --warm-up must be at least 1')
+        if self.image_size is not None:
+            check_image_size(self.image_size)
+        for count in self.targets:
+            boxes(count)
+        if OFFICIAL in self.against and not official_is_installed():
+            raise ParameterError(
+                "Meta's sam2 is not installed: see requirements/official.txt, or leave official "
+                'out of --against')
+
+    def variants(self, device: torch.device) -> list[Variant]:
+        """Return what takes turns on one model: ours, and the references beside it."""
+        found = []
+        for dtype, targets in product(self.dtypes, self.targets):
+            found += [Variant(OURS, dtype, compiled, keep, targets)
+                      for compiled, keep in product(self.compiled, self.keep_ratios)]
+            for name in self.against:
+                found.append(Variant(name, dtype, False, ALL_TOKENS, targets))
+                if name == OFFICIAL and True in self.compiled and device.type == 'cuda':
+                    found.append(Variant(name, dtype, True, ALL_TOKENS, targets))
+        return found
 
 
-def _our_step(
-    loaded: LoadedModel, keep_ratio: float, router: str, dense_conditioning: bool,
-    first: np.ndarray,
-) -> Callable[[np.ndarray], dict[str, float]]:
-    """Return a step of a tracker with a full bank, which answers with milliseconds by stage."""
-    tracker = Tracker(
-        loaded, keep_ratio=keep_ratio, router=router, dense_conditioning=dense_conditioning)
-    tracker.prompt(first, Prompt(box=BOX))
-    fill(tracker.bank)
-    return lambda frame: asdict(tracker.step(frame).latency)
+class Field:
+    """One model in the formats of all implementations, from which contenders are made."""
+
+    def __init__(self, plan: Plan, model: str, device: torch.device, first: np.ndarray) -> None:
+        """
+        Load `model` on to `device`; `first` is the frame that targets are prompted on.
+
+        Raises FastSam2Error where it cannot be loaded.
+        """
+        self._plan, self._model, self._first = plan, model, first
+        self._predictor: nn.Module | None = None
+        size = plan.image_size or FULL_SIZE
+        if OFFICIAL in plan.against and model in SIZES and size % OFFICIAL_STEP == 0:
+            self._predictor, ours = official_pair(model, size)
+            self._predictor.to(device)
+            self.loaded = LoadedModel(
+                ours.to(device), Preprocess(size), RANDOM_PREFIX + model, 'random weights')
+        else:
+            self.loaded = load_model(
+                RANDOM_PREFIX + model if model in SIZES else model, str(device),
+                image_size=plan.image_size)
+        # Ours may rearrange the weights of its model: transformers gets its own.
+        self._theirs = (replace(self.loaded, model=deepcopy(self.loaded.model))
+                        if HF in plan.against else None)
+        self._flops: dict[Variant, dict[str, int]] = {}
+
+    def make(self, variant: Variant) -> Contender:
+        """Make a contender in its steady state; raise ParameterError where that cannot be."""
+        if variant.implementation == OURS:
+            return Ours(self.loaded, variant, self._plan.router, self._plan.dense_conditioning,
+                        self._first)
+        if variant.implementation == HF:
+            return Transformers(self._theirs, variant, self._first)
+        if self._predictor is None:
+            raise ParameterError(
+                f"Meta's predictor is timed as {', '.join(SIZES)}, at a multiple of "
+                f'{OFFICIAL_STEP} pixels')
+        return Official(
+            self._predictor, self._model, self.loaded.preprocess, variant, self._first)
+
+    def count(self, variant: Variant, contender: Contender) -> dict[str, int]:
+        """
+        Return the operations of a step by stage, counted once for all dtypes and compilations.
+
+        Those of a compiled contender are counted in a twin that is not.
+        """
+        key = replace(variant, dtype=DTYPES[0], compiled=False)
+        if key not in self._flops:
+            eager = self.make(key) if variant.compiled else contender
+            self._flops[key] = count_flops(lambda: eager.step(self._first))
+        return self._flops[key]
 
 
-@torch.inference_mode()
-def fill(bank: MemoryBank) -> None:
+def run(plan: Plan, device: torch.device, command: str) -> Iterator[dict[str, Any]]:
     """
-    Fill what is empty of a bank that holds a conditioning frame, with made-up frames.
+    Time one model after the other; yield all there is after each, as it is written to a file.
 
-    Twenty steps would do the same and take minutes; the time of a step depends on how many tokens
-    there are and not on what they say.
+    The result has `environment`, `rows` (`benchmark_rows`) and `errors`, which names what could
+    not be run.
     """
-    while not bank.is_full:
-        count = bank.recent_tokens
-        bank.append(
-            FrameMemory(
-                features=torch.randn(
-                    count, bank.memory_size, dtype=torch.bfloat16, device=bank.device),
-                index=torch.arange(count, dtype=torch.int32, device=bank.device),
-                score=torch.zeros(count, device=bank.device)),
-            torch.randn(bank.hidden_size, device=bank.device))
+    rows: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    about = {**environment(device), 'command': command, 'repeats': plan.repeats,
+             'warm_up': plan.warm_up, 'router': plan.router}
+    for model in plan.models:
+        common = {'model': model, 'device': device.type,
+                  'dense_conditioning': plan.dense_conditioning}
+        try:
+            more, failed = time_model(plan, model, device, common)
+        except FastSam2Error as error:
+            more, failed = [], [{'error': _one_line(error)}]
+        rows += more
+        errors += [{'model': model, **each, 'run': 0} for each in failed]
+        gc.collect()
+        yield {'environment': about, 'rows': rows, 'errors': errors}
 
 
-def _transformers_step(
-    loaded: LoadedModel, first: np.ndarray
-) -> Callable[[np.ndarray], dict[str, float]]:
+def time_model(
+    plan: Plan, model: str, device: torch.device, common: dict[str, Any]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """
-    Return a step of transformers' session whose memory is full, from pixels of the same kind.
+    Time all variants of one model in turns; return their rows and what could not be run.
 
-    Its session never forgets a frame; what fills it here are copies of the first tracked one.
+    `common` has what is the same in all rows. Raises FastSam2Error where the model cannot be
+    loaded.
     """
-    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
-
-    model, preprocess = loaded.model, loaded.preprocess
-    device, size = model.device, preprocess.image_size
-    session = Sam2VideoInferenceSession(
-        video_height=FRAME_SIZE[0], video_width=FRAME_SIZE[1], dtype=torch.float32,
-        inference_device=device, inference_state_device=device, video_storage_device=device)
-    target = session.obj_id_to_idx(1)
-    corners = torch.tensor(BOX).view(2, 2) * torch.tensor(
-        [size / FRAME_SIZE[1], size / FRAME_SIZE[0]])
-    session.add_point_inputs(target, 0, {
-        'point_coords': corners[None, None],
-        'point_labels': torch.tensor([[[2, 3]]], dtype=torch.int32)})
-    session.obj_with_new_inputs = [1]
-    for _ in range(2):
-        output = model(session, frame=to_pixels(first, preprocess, device))
-    tracked = session.output_dict_per_obj[target]['non_cond_frame_outputs']
-    for index in range(2, model.config.max_object_pointers_in_encoder):
-        tracked[index] = tracked[output.frame_idx]
-        session.processed_frames[index] = session.processed_frames[output.frame_idx]
-
-    def step(frame: np.ndarray) -> dict[str, float]:
-        _synchronise(device)
-        start = time.perf_counter()
-        model(session, frame=to_pixels(frame, preprocess, device))
-        _synchronise(device)
-        return {'total': 1000 * (time.perf_counter() - start)}
-
-    return step
+    frames = np.random.default_rng(0).integers(0, 256, (FRAMES, *FRAME_SIZE, 3), dtype=np.uint8)
+    field = Field(plan, model, device, frames[0])
+    contenders: dict[Variant, Contender] = {}
+    costs: dict[Variant, Costs] = {}
+    errors: list[dict[str, Any]] = []
+    variants = plan.variants(device)
+    for variant in tqdm(variants, desc=f'{model}: warm up', leave=False, disable=None):
+        try:
+            before = graph_bytes(device)
+            contender = field.make(variant)
+            costs[variant] = _warm_up(field, variant, contender, frames, plan.warm_up, before)
+        except (FastSam2Error, RuntimeError) as error:  # RuntimeError: out of memory
+            errors.append({**asdict(variant), 'error': _one_line(error)})
+            tqdm.write(f'{model}, {variant}: {errors[-1]["error"]}', file=sys.stderr)
+        else:
+            contenders[variant] = contender
+    steps = take_turns(contenders, frames, plan.repeats, f'{model}: measure')
+    measured = []
+    for variant, taken in steps.items():
+        grown = held_bytes(contenders[variant].held()) - (
+            costs[variant].weights_bytes + costs[variant].state_bytes)
+        measured.append(Measured(
+            variant, taken, replace(costs[variant], growth_bytes=round(grown / plan.repeats))))
+    size = field.loaded.preprocess.image_size
+    return make_rows(measured, {**common, 'image_size': size}), errors
 
 
-def _synchronise(device: torch.device) -> None:
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
+def _warm_up(
+    field: Field, variant: Variant, contender: Contender, frames: np.ndarray, steps: int,
+    graphs_before: int
+) -> Costs:
+    """
+    Step a contender until it is warm, and count what it costs in the last of these `steps`.
+
+    `graphs_before` is what CUDA graphs held before it was made.
+    """
+    for turn in range(1, steps):
+        contender.step(frames[turn % len(frames)])
+    frame = frames[steps % len(frames)]
+    device = next(contender.model.parameters()).device
+    working = working_bytes(lambda: contender.step(frame), device)
+    flops = field.count(variant, contender)
+    weights = held_bytes(contender.model)
+    return Costs(
+        flops=flops, weights_bytes=weights,
+        state_bytes=held_bytes(contender.held()) - weights,
+        working_bytes=working + graph_bytes(device) - graphs_before)
 
 
-def as_table(result: dict[str, Any]) -> str:
-    """Write the result of `run_benchmark` for people: a line a variant, medians in ms."""
-    variants: dict[tuple[str, float], dict[str, float]] = {}
-    for row in result['rows']:
-        variants.setdefault((row['implementation'], row['keep_ratio']), {})[row['stage']] = (
-            row['median_ms'])
-    stages = ('encode', 'route', 'attend', 'decode', 'remember', 'total')
-    first = next(iter(variants.values()))['total']
-    lines = [f'{"":<6}{"keep":>5}' + ''.join(f'{stage:>10}' for stage in stages) + '     speed']
-    for (implementation, keep), medians in variants.items():
-        cells = ''.join(
-            f'{medians[stage]:>10.1f}' if stage in medians else f'{"":>10}' for stage in stages)
-        lines.append(f'{implementation:<6}{keep:>5g}{cells}{first / medians["total"]:>9.2f}x')
-    where = ', '.join(f'{key} {value}' for key, value in result['environment'].items())
-    return '\n'.join([*lines, f'median ms; {where}'])
+def take_turns(
+    contenders: dict[Variant, Contender], frames: np.ndarray, repeats: int, words: str = ''
+) -> dict[Variant, list[dict[str, float]]]:
+    """
+    Step every contender `repeats` times, in turns, forth and back; return ms by stage.
+
+    Forth and back, so that none always follows the same one.
+    """
+    steps: dict[Variant, list[dict[str, float]]] = {variant: [] for variant in contenders}
+    for turn in tqdm(range(repeats), desc=words, leave=False, disable=None):
+        order = list(contenders)[::-1 if turn % 2 else 1]
+        for variant in order:
+            steps[variant].append(contenders[variant].step(frames[turn % len(frames)]))
+    return steps
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:300]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fast-sam2 benchmark`."""
     parser.epilog = EPILOG
     parser.add_argument(
-        '--model', default='embedded',
-        help=f'{", ".join(SIZES)} (random weights in the real shapes, 1024 pixels), or embedded, '
-             'a hub id, a folder or a .pt file (default: %(default)s)')
+        '--model', type=_names, default=('embedded',), metavar='A,B',
+        help=f'{", ".join(SIZES)} (random weights in the real shapes, {FULL_SIZE} pixels), or '
+             'embedded, a hub id, a folder or a .pt file (default: embedded)')
     parser.add_argument(
         '--keep-ratio', type=_ratios, default=(1.0, 0.3), metavar='R,R',
-        help='keep ratios to compare, each in (0, 1] (default: 1.0,0.3)')
-    parser.add_argument(
-        '--repeats', type=int, default=5, help='counted steps of each (default: %(default)s)')
-    parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--router', default='analytic', help='(default: %(default)s)')
+        help='shares of the tokens to keep, each in (0, 1]; the limit and all comparisons with '
+             'keeping all need 1.0 among them (default: 1.0,0.3)')
     parser.add_argument(
         '--against', type=_names, default=(), metavar='A,B',
-        help='also time hf, which is transformers\' own session')
+        help="also time hf (transformers' own session) and official (Meta's sam2)")
+    parser.add_argument(
+        '--dtype', type=_names, default=('float32',), metavar='A,B',
+        help=f'{", ".join(DTYPES)} (autocast) or both (default: float32)')
+    parser.add_argument(
+        '--compile', type=_compilation, default=(False,), metavar='A,B',
+        help="off, on or both; on a GPU also Meta's vos_optimized, transformers' never "
+             '(default: off)')
+    parser.add_argument(
+        '--targets', type=_counts, default=(1,), metavar='N,N',
+        help='how many targets to follow at once, up to 8 (default: 1)')
+    parser.add_argument('--router', default='analytic', help='(default: %(default)s)')
     parser.add_argument(
         '--prune-conditioning', action='store_true',
         help='prune the prompted frame in the memory as well, as published; the tracker itself '
              'keeps it whole')
-    parser.add_argument('--json', type=Path, metavar='OUT', help='write the rows there')
+    parser.add_argument(
+        '--image-size', type=int, metavar='N',
+        help="pixels a side of the input, to try things out (default: the model's own)")
+    parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
+    parser.add_argument(
+        '--repeats', type=int, default=5, help='counted steps of each (default: %(default)s)')
+    parser.add_argument(
+        '--warm-up', type=int, default=2,
+        help='steps of each that do not count (default: %(default)s)')
+    group = parser.add_argument_group('report')
+    group.add_argument('--json', type=Path, metavar='OUT',
+                       help='write the rows there, anew after every model')
+    group.add_argument('--markdown', type=Path, metavar='OUT', help='write a table there')
+    group.add_argument('--plot', type=Path, metavar='OUT',
+                       help='draw the stages of every variant (PNG, PDF or SVG)')
+    group.add_argument('--from', dest='sources', type=_paths, metavar='A,B',
+                       help='run nothing: report on these JSON files, put together')
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run `fast-sam2 benchmark`: print the medians, and write the rows where --json says."""
-    result = run_benchmark(
-        arguments.model, arguments.keep_ratio, arguments.repeats, arguments.device,
-        arguments.router, arguments.against, not arguments.prune_conditioning)
-    print(as_table(result))
-    if arguments.json is not None:
-        write_json(result, arguments.json)
-    return 0
+    """Run `fast-sam2 benchmark`: print a table, and write what was asked for."""
+    if arguments.plot is not None:
+        report.check_drawing()
+    if arguments.sources is not None:
+        results = iter([merge(arguments.sources)])
+    else:
+        results = run(
+            _plan(arguments), resolve_device(arguments.device),
+            shlex.join(['fast-sam2', *arguments.words]))
+    for result in results:
+        if arguments.json is not None:
+            write_json(result, arguments.json)
+    print(report.table(result))
+    if arguments.markdown is not None:
+        arguments.markdown.parent.mkdir(parents=True, exist_ok=True)
+        arguments.markdown.write_text(report.markdown(result), encoding='utf-8')
+    if not result['rows']:
+        raise ParameterError('nothing could be run')
+    if arguments.plot is not None:
+        report.plot(result, arguments.plot)
+    return NOT_ALL if result['errors'] and arguments.sources is None else 0
 
 
-def _ratios(text: str) -> tuple[float, ...]:
-    return tuple(ratio(part) for part in text.split(','))
+def _plan(arguments: argparse.Namespace) -> Plan:
+    return Plan(
+        models=arguments.model, keep_ratios=arguments.keep_ratio, against=arguments.against,
+        dtypes=arguments.dtype, compiled=arguments.compile, targets=arguments.targets,
+        router=arguments.router, dense_conditioning=not arguments.prune_conditioning,
+        image_size=arguments.image_size, warm_up=arguments.warm_up, repeats=arguments.repeats)
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def _ratios(text: str) -> tuple[float, ...]:
+    return tuple(ratio(part) for part in _names(text))
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in _names(text))
+
+
+def _compilation(text: str) -> tuple[bool, ...]:
+    unknown = [part for part in _names(text) if part not in COMPILATION]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f'takes {", ".join(COMPILATION)}, not {", ".join(unknown)}')
+    return tuple(COMPILATION[part] for part in _names(text))
+
+
+def _paths(text: str) -> list[Path]:
+    return [Path(name) for name in _names(text)]

@@ -16,6 +16,7 @@ from fast_sam2_ros.evaluation.rows import BASELINE, by_setting, mean_row, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLUMNS = ('data', 'model', 'pixels', 'router', 'keep', 'keep in memory', 'memory frames',
            'prompt', 'J&F', 'J', 'J recall', 'J decay', 'F', 'F recall', 'F decay', 'found',
@@ -50,15 +51,15 @@ def markdown(result: Result) -> str:
     lines += [_line(str(len(group)), mean_row(group)) for group in groups]
     lines += ['', *_header('sequence')]
     lines += [_line(row.sequence, row) for group in groups for row in group]
-    lines += ['', *(f'- not run: {_words(error)}' for error in result.errors)]
+    lines += ['', *(f'- not run: {in_words(error)}' for error in result.errors)]
     for part in result.environment.get('parts', [result.environment]):
-        lines.append(f'- measured by: {_words(part)}')
+        lines.append(f'- measured by: {in_words(part)}')
     return '\n'.join(lines) + '\n'
 
 
 def _header(first: str) -> list[str]:
     names = (first, *COLUMNS)
-    return [_cells(names), _cells(['---'] * len(names))]
+    return [markdown_line(names), markdown_line(['---'] * len(names))]
 
 
 def _line(first: str, row: Row) -> str:
@@ -80,14 +81,16 @@ def _line(first: str, row: Row) -> str:
     else:
         cells += [f'{row.tokens_retained:.0f}', f'{row.bank_bytes / 2**20:.2f}',
                   f'{row.step_ms_median:.1f} ({row.step_ms_p95:.1f})', f'{row.fps:.2f}']
-    return _cells(cells)
+    return markdown_line(cells)
 
 
-def _cells(values: tuple[str, ...] | list[str]) -> str:
+def markdown_line(values: tuple[str, ...] | list[str]) -> str:
+    """Write one line of a table in Markdown."""
     return '| ' + ' | '.join(value.replace('|', '\\|') for value in values) + ' |'
 
 
-def _words(items: dict[str, Any]) -> str:
+def in_words(items: dict[str, Any]) -> str:
+    """Write keys and values in one line."""
     return ', '.join(f'{key} {value}' for key, value in items.items())
 
 
@@ -125,6 +128,11 @@ def plot(result: Result, path: Path) -> None:
         over_keep.set_title(f'{data}, prompt: {prompt}', loc='left')
         over_keep.set_ylabel('J&F')
         over_time.legend(fontsize='small', loc='upper left', bbox_to_anchor=(1.02, 1.0))
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to a file; raise ParameterError where it cannot be one of that kind."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         figure.savefig(path, dpi=120)

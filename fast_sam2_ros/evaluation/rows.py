@@ -118,12 +118,17 @@ def write_json(content: dict[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
-def read(path: Path) -> Result:
-    """Read what `write` wrote; raise InputError for anything else."""
+def read_json(path: Path) -> Any:
+    """Read a result of any command; raise InputError where it is no JSON."""
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        return json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
         raise InputError(f'{path} cannot be read: {error}') from error
+
+
+def read(path: Path) -> Result:
+    """Read what `write` wrote; raise InputError for anything else."""
+    content = read_json(path)
     try:
         rows = content['rows']
         lacking = {field.name for field in fields(Row)} - set.intersection(*map(set, rows))

@@ -1,0 +1,188 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+The result of `fast-sam2 benchmark`: its rows, what they say beside each other, and its files.
+
+A row is one stage of one variant (DESIGN, section 7), times in ms. The rows of the stage `total`
+compare as well, with what ran in turns with them: see `TOTAL_KEYS`. A result may hold several
+runs, each with its own environment; a row's `run` says which one, and nothing compares across.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.evaluation.contenders import HF, OFFICIAL, OURS, Variant
+from fast_sam2_ros.evaluation.costs import TOTAL
+from fast_sam2_ros.evaluation.rows import read_json
+from fast_sam2_ros.latency import STAGES
+
+KEYS = ('model', 'implementation', 'device', 'dtype', 'compiled', 'keep_ratio', 'targets', 'stage',
+        'median_ms', 'p95_ms', 'gflop', 'peak_bytes', 'image_size', 'dense_conditioning', 'run')
+ALL_TOKENS = 1.0
+PRUNED_STAGES = ('attend', 'route')  # what pruning can make cheaper; the limit has them free
+# Of the stage total only, and only where what they compare with ran as well:
+TOTAL_KEYS = {
+    'weights_bytes': 'the model',
+    'state_bytes': 'what is held of a stream with a full memory (16 frames), with all its tables',
+    'working_bytes': 'the most that a steady step holds besides',
+    'growth_bytes': 'by which the state grows with every further frame',
+    'limit_ms': 'a step that keeps all tokens, less its memory attention and its routing',
+    'of_limit': 'limit_ms / median_ms: 1 where nothing is left to gain by pruning',
+    'speed': 'throughput over ours with all tokens, of the same dtype, compilation and targets',
+    'memory': 'peak_bytes over ours with all tokens, of the same',
+    'over_hf': "throughput over transformers' session, of the same dtype and targets, eager",
+    'over_official': "throughput over Meta's predictor, of the same dtype and targets, compiled "
+                     '(vos_optimized) where this is and that ran, else eager',
+}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a variant costs besides time; `flops` by stage, the rest in bytes (`TOTAL_KEYS`)."""
+
+    flops: dict[str, int]
+    weights_bytes: int
+    state_bytes: int
+    working_bytes: int
+    growth_bytes: int = 0
+
+    @property
+    def peak_bytes(self) -> int:
+        """The model, what is held of the stream, and the peak of the working memory."""
+        return self.weights_bytes + self.state_bytes + self.working_bytes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A variant's counted `steps`, each milliseconds by stage, and its costs."""
+
+    variant: Variant
+    steps: list[dict[str, float]]
+    costs: Costs
+
+    def median(self) -> float:
+        """Return the median of whole steps, in ms."""
+        return float(np.median([step[TOTAL] for step in self.steps]))
+
+
+def make_rows(measured: list[Measured], common: dict[str, Any]) -> list[dict[str, Any]]:
+    """
+    Write variants that took turns as rows, in their order, a row a stage.
+
+    `common` has the keys that are the same in all rows: model, device, image_size,
+    dense_conditioning. `peak_bytes` is of the whole variant, the same in all of its rows.
+    """
+    rows = []
+    for each in measured:
+        variant, costs = each.variant, each.costs
+        for stage in each.steps[0]:
+            values = [step[stage] for step in each.steps]
+            row = {
+                **common,
+                'implementation': variant.implementation,
+                'dtype': variant.dtype,
+                'compiled': variant.compiled,
+                'keep_ratio': variant.keep_ratio,
+                'targets': variant.targets,
+                'stage': stage,
+                'median_ms': float(np.median(values)),
+                'p95_ms': float(np.percentile(values, 95)),
+                'gflop': costs.flops.get(stage, 0) / 1e9,
+                'peak_bytes': costs.peak_bytes,
+                'run': 0,
+            }
+            row = {key: row[key] for key in KEYS}
+            if stage == TOTAL:
+                row |= {
+                    'weights_bytes': costs.weights_bytes, 'state_bytes': costs.state_bytes,
+                    'working_bytes': costs.working_bytes, 'growth_bytes': costs.growth_bytes,
+                    **_comparisons(each, measured)}
+            rows.append(row)
+    return rows
+
+
+def _comparisons(each: Measured, others: list[Measured]) -> dict[str, float]:
+    """Compare a variant with those that ran beside it; leave out what did not run."""
+    median = each.median()
+    found: dict[str, float] = {}
+    whole = _find(others, each.variant, OURS, each.variant.compiled)
+    if whole is not None:
+        limit = float(np.median([
+            step[TOTAL] - sum(step[stage] for stage in PRUNED_STAGES) for step in whole.steps]))
+        if each.variant.implementation == OURS:
+            found |= {'limit_ms': limit, 'of_limit': limit / median}
+        found |= {'speed': whole.median() / median,
+                  'memory': each.costs.peak_bytes / whole.costs.peak_bytes}
+    hf = _find(others, each.variant, HF, False)
+    if hf is not None:
+        found['over_hf'] = hf.median() / median
+    official = (_find(others, each.variant, OFFICIAL, each.variant.compiled)
+                or _find(others, each.variant, OFFICIAL, False))
+    if official is not None:
+        found['over_official'] = official.median() / median
+    return found
+
+
+def _find(
+    measured: list[Measured], like: Variant, implementation: str, compiled: bool
+) -> Measured | None:
+    """Return the variant with all tokens, and dtype and targets as `like` has them."""
+    wanted = Variant(implementation, like.dtype, compiled, ALL_TOKENS, like.targets)
+    return next((each for each in measured if each.variant == wanted), None)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a file of `fast-sam2 benchmark --json`; raise InputError for anything else."""
+    content = read_json(path)
+    try:
+        lacking = set(KEYS) - set.intersection(*(set(row) for row in content['rows']))
+        if lacking:
+            raise InputError(f'the rows of {path} lack {", ".join(sorted(lacking))}: it is from '
+                             'another version of fast-sam2 benchmark, run that again')
+        return {key: content[key] for key in ('environment', 'rows', 'errors')}
+    except (KeyError, TypeError) as error:
+        raise InputError(f'{path} is not a result of fast-sam2 benchmark --json') from error
+
+
+def runs(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the environments of a result's runs, in the order of the rows' `run`."""
+    return result['environment'].get('parts', [result['environment']])
+
+
+def merge(paths: list[Path]) -> dict[str, Any]:
+    """
+    Put results together; each run keeps its rows and what they say about each other.
+
+    A run that several files hold is taken once.
+    """
+    parts: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    for path in paths:
+        result = read(path)
+        for number, environment in enumerate(runs(result)):
+            if environment in parts:
+                continue
+            for kind, taken in (('rows', rows), ('errors', errors)):
+                taken += [{**item, 'run': len(parts)} for item in result[kind]
+                          if item['run'] == number]
+            parts.append(environment)
+    return {'environment': {'parts': parts}, 'rows': rows, 'errors': errors}
+
+
+def stage_times(rows: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, float]]]:
+    """Return every variant's row of the stage total, with its median ms by stage."""
+    found: list[tuple[dict[str, Any], dict[str, float]]] = []
+    times: dict[str, float] = {}
+    for row in rows:
+        times[row['stage']] = row['median_ms']
+        if row['stage'] == TOTAL:
+            found.append((row, {stage: times[stage] for stage in STAGES if stage in times}))
+            times = {}
+    return found
