@@ -5,9 +5,9 @@
 | task | ERROR | WARN | STALE | OK |
 |---|---|---|---|---|
 | camera | no image for `camera_timeout` | an unreadable image since the last report | not active | otherwise |
-| tracker | the last frame failed | target lost, or images come and none is done for `camera_timeout` | not active | otherwise |
+| tracker | the last frame failed | images come and none is done for `camera_timeout`, a target is lost, or the latency target is not held | not active | otherwise |
 | memory | | less than 5 % of the machine's memory is free | not configured | otherwise |
-| model | `configure` failed | a fallback runs | not configured | otherwise |
+| model | `configure` failed | a fallback runs, or eager code where `compile` is `on` | not configured | otherwise |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node.mailbox import Counts
 
 LOW_MEMORY = 0.05
+WORDS = 80
+"""Characters of a goal that are shown."""
 STATE_NAMES = {
     TrackerStatus.IDLE: 'idle', TrackerStatus.SEARCHING: 'searching',
     TrackerStatus.TRACKING: 'tracking', TrackerStatus.LOST: 'lost'}
@@ -28,17 +30,27 @@ STATE_NAMES = {
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model runs where, and why not the preferred one."""
+    """Which model runs where and how.
+
+    fallback: why not the preferred one, or None; compiled: whether compiled graphs run;
+    uncompiled: why not, where they were asked for.
+    """
 
     name: str
     source: str
     device: str
     fallback: str | None
+    compiled: bool = False
+    uncompiled: str = ''
 
 
 @dataclass(frozen=True)
 class Health:
-    """What the node knows of itself at one moment; ages in seconds, None for never."""
+    """What the node knows of itself at one moment; ages in seconds, None for never.
+
+    must_compile: whether compiled graphs are not optional; too_slow: why the latency target is
+    not held, empty where it is or where there is none.
+    """
 
     active: bool = False
     enabled: bool = True
@@ -54,7 +66,8 @@ class Health:
     frame_error: str = ''
     model: ModelInfo | None = None
     model_error: str = ''
-    keep_ratio: float = 0.0
+    must_compile: bool = False
+    too_slow: str = ''
 
 
 class Diagnostics:
@@ -105,20 +118,28 @@ class Diagnostics:
             verdict = DiagnosticStatus.WARN, f'no image was done for {stuck:.1f} s'
         elif status is None:
             verdict = DiagnosticStatus.OK, 'waiting for the first image'
+        elif lost := [target.text for target in status.targets
+                      if target.state == TrackerStatus.LOST]:
+            names = ', '.join(lost)[:WORDS]
+            verdict = DiagnosticStatus.WARN, f'lost: {names}' if names else 'lost'
+        elif health.too_slow:
+            verdict = DiagnosticStatus.WARN, health.too_slow
         else:
-            lost = status.state == TrackerStatus.LOST
-            verdict = (DiagnosticStatus.WARN if lost else DiagnosticStatus.OK,
-                       STATE_NAMES[status.state])
+            verdict = DiagnosticStatus.OK, STATE_NAMES[status.state]
         values = {'rate [Hz]': f'{done / elapsed:.2f}',
                   'received': health.counts.received,
                   'processed': health.counts.processed,
                   'dropped': health.counts.dropped}
         if status is not None:
             values |= {'state': STATE_NAMES[status.state],
-                       'target': status.target_text[:80],
+                       'target': status.target_text[:WORDS],
+                       'targets': len(status.targets),
                        'score': f'{status.score:.2f}',
                        'tokens': f'{status.tokens_retained} of {status.tokens_total}',
-                       'latency [ms]': f'{status.latency.total:.1f}'}
+                       'keep ratio in force': f'{status.keep_ratio:.2f}',
+                       'latency [ms]': f'{status.latency.total:.1f}',
+                       'latency target [ms]': f'{status.target_latency:.1f}'
+                       if status.target_latency else 'none'}
         return self._task('tracker', verdict, health, values)
 
     def _memory(self, health: Health) -> DiagnosticStatus:
@@ -147,11 +168,15 @@ class Diagnostics:
             verdict = DiagnosticStatus.STALE, 'the node is not configured'
         elif model.fallback is not None:
             verdict = DiagnosticStatus.WARN, f'{model.name} runs instead: {model.fallback}'
+        elif health.must_compile and not model.compiled:
+            verdict = DiagnosticStatus.WARN, f'eager code runs: {model.uncompiled}'
         else:
             verdict = DiagnosticStatus.OK, model.name
         values = {} if model is None else {
             'name': model.name, 'source': model.source, 'device': model.device,
-            'keep ratio': f'{health.keep_ratio:.2f}'}
+            'compiled': 'yes' if model.compiled else 'no'}
+        if model is not None and model.uncompiled:
+            values['why not compiled'] = model.uncompiled
         return self._task('model', verdict, health, values)
 
     def _task(self, name: str, verdict: tuple[bytes, str], health: Health,

@@ -14,13 +14,13 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from fast_sam2_ros import overlay
-from fast_sam2_ros.msg import StageLatency, TrackerStatus
+from fast_sam2_ros.msg import StageLatency, TargetStatus, TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.mailbox import Counts
 from fast_sam2_ros.node.parameters import Settings
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.session import Report
+    from fast_sam2_ros.session import Report, TargetReport
 
 DEPTH = 5
 
@@ -37,17 +37,24 @@ class Outputs:
         self._status = self._publisher(TrackerStatus, 'segmentation/status')
 
     def publish(self, header: Header, frame: np.ndarray, report: Report, counts: Counts,
-                settings: Settings) -> TrackerStatus:
-        """Publish the result for one frame, (H, W, 3) uint8 RGB, and return the status."""
-        value = 255 if settings.mask_format == 'binary' else settings.label_id
-        self._mask.publish(images.from_mono(report.mask * np.uint8(value), header))
+                settings: Settings, compiled: bool) -> TrackerStatus:
+        """Publish the result for one frame, (H, W, 3) uint8 RGB, and return the status.
+
+        What costs time and has no subscriber is not made; mask and status always are.
+        """
+        self._mask.publish(images.from_mono(_mask(report, settings), header))
         if self._confidence.get_subscription_count() > 0:
-            self._confidence.publish(images.from_mono(_confidence(report), header))
+            confidence = np.rint(255 * report.confidence()).astype(np.uint8)
+            self._confidence.publish(images.from_mono(confidence, header))
         if self._overlay.get_subscription_count() > 0:
-            picture = _picture(frame, report, settings.overlay_tokens)
+            picture = overlay.draw(frame, report.labels(), overlay.caption(report),
+                                   report.kept if settings.overlay_tokens else None)
             self._overlay.publish(images.from_rgb(picture, header))
+        status = _status(header, report, counts)
+        status.target_latency = settings.target_latency_ms
+        status.compiled = compiled
         now = 1e-9 * self._node.get_clock().now().nanoseconds
-        status = _status(header, report, counts, now - images.seconds(header.stamp))
+        status.stamp_age = now - images.seconds(header.stamp)
         self._status.publish(status)
         return status
 
@@ -62,28 +69,31 @@ class Outputs:
             qos_overriding_options=QoSOverridingOptions.with_default_policies())
 
 
-def _picture(frame: np.ndarray, report: Report, tokens: bool) -> np.ndarray:
-    kept = report.step.kept if tokens and report.step is not None else None
-    return overlay.draw(frame, report.mask, overlay.caption(report), kept)
+def _mask(report: Report, settings: Settings) -> np.ndarray:
+    """Return the mask to publish, (H, W) uint8; zero where there is no target."""
+    if settings.mask_format == 'binary':
+        return report.mask * np.uint8(255)
+    ids = report.labels()
+    return ids + np.uint8(settings.label_id - 1) * (ids != 0)
 
 
-def _confidence(report: Report) -> np.ndarray:
-    """Return how sure the model is of every pixel, (H, W) uint8; zero where nothing is tracked."""
-    height, width = report.mask.shape
-    if report.step is None or not report.mask.any():
-        return np.zeros((height, width), np.uint8)
-    return np.rint(255 * report.step.confidence(height, width)).astype(np.uint8)
-
-
-def _status(header: Header, report: Report, counts: Counts, stamp_age: float) -> TrackerStatus:
+def _status(header: Header, report: Report, counts: Counts) -> TrackerStatus:
     latency = report.latency
     return TrackerStatus(
         header=header, state=getattr(TrackerStatus, report.state.name),
         target_text=report.target_text, label=report.label, message=report.message,
         score=float(report.score), tokens_retained=report.tokens_retained,
         tokens_total=report.tokens_total, bank_bytes=report.bank_bytes,
+        targets=[_target(target) for target in report.targets],
+        keep_ratio=float(report.keep_ratio),
         latency=StageLatency(
             encode=latency.encode, route=latency.route, attend=latency.attend,
             decode=latency.decode, remember=latency.remember, total=latency.total),
-        stamp_age=stamp_age, received=counts.received, processed=counts.processed,
-        dropped=counts.dropped)
+        received=counts.received, processed=counts.processed, dropped=counts.dropped)
+
+
+def _target(target: TargetReport) -> TargetStatus:
+    return TargetStatus(
+        id=target.id, text=target.text, label=target.label, message=target.message,
+        state=getattr(TrackerStatus, target.state.name), score=float(target.score),
+        tokens_retained=target.tokens_retained, bank_bytes=target.bank_bytes)

@@ -5,6 +5,9 @@
 Callbacks leave what arrives in a mailbox; one worker thread owns the model, takes the newest frame
 from there and publishes the result under the header of its image. So no callback waits for a step
 of the model. `configure` alone waits for the model to be loaded, `cleanup` for the current step.
+
+Images arrive in serialized form, and only those that the worker takes are unpacked: with a camera
+faster than the model most are not, and the callbacks hold the interpreter up the less.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -42,11 +46,12 @@ from fast_sam2_ros.prompt import Prompt
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Report, Session
 
-ImageMessage = Image | CompressedImage
 QUIET = 5.0
 """Seconds between two log lines of one kind that may come with every image."""
 REGIONS = 10
 """How many regions may wait; the last one counts."""
+LONGEST_TEXT = 1000
+"""Characters of a goal; longer ones are refused."""
 
 
 def open_session(settings: Settings) -> Session:
@@ -58,7 +63,9 @@ def open_session(settings: Settings) -> Session:
         keep_ratio=settings.keep_ratio, router=settings.router, grounder=settings.grounder,
         describer=settings.describer,
         memory_keep_ratio=_memory_keep_ratio(settings), lost_after=settings.lost_after,
-        reground_period=settings.reground_period)
+        reground_period=settings.reground_period, target_latency_ms=settings.target_latency_ms,
+        min_keep_ratio=settings.min_keep_ratio, max_targets=settings.max_targets,
+        compile=settings.compile, dtype=settings.dtype)
 
 
 class TrackerNode(LifecycleNode):
@@ -74,8 +81,8 @@ class TrackerNode(LifecycleNode):
         self._session_factory = session_factory
         self._settings = parameters.declare(self)
 
-        self._mailbox: Mailbox[ImageMessage, Session] = Mailbox()
-        self._worker: Worker[ImageMessage, Session] | None = None
+        self._mailbox: Mailbox[bytes, Session] = Mailbox()
+        self._worker: Worker[bytes, Session] | None = None
         self._outputs: Outputs | None = None
         self._goal_input: GoalInput | None = None
         self._region_input: Subscription | None = None
@@ -92,6 +99,7 @@ class TrackerNode(LifecycleNode):
         self._unreadable = 0
         self._unreadable_reason = ''
         self._frame_error = ''
+        self._too_slow = ''
         self._status: TrackerStatus | None = None
         self._said = ''
         self._model: ModelInfo | None = None
@@ -219,27 +227,32 @@ class TrackerNode(LifecycleNode):
             self._outputs.destroy()
             self._outputs = None
         self._model = self._status = None
-        self._frame_error = self._said = ''
+        self._frame_error = self._said = self._too_slow = ''
 
     # Inputs, in the executor's thread.
 
     def _subscribe_to_images(self) -> None:
-        compressed = self._settings.image_transport == 'compressed'
         reliable = self._settings.image_qos == 'reliable'
         self._image_input = self.create_subscription(
-            CompressedImage if compressed else Image,
-            'image/compressed' if compressed else 'image', self._on_image,
+            _image_kind(self._settings),
+            'image/compressed' if self._settings.image_transport == 'compressed' else 'image',
+            self._on_image,
             QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable
                        else ReliabilityPolicy.BEST_EFFORT),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies())
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(), raw=True)
 
-    def _on_image(self, message: ImageMessage) -> None:
+    def _on_image(self, serialized: bytes) -> None:
         self._arrived += 1
         self._image_time = time.monotonic()
         if self._active and self._tracking_enabled:
-            self._mailbox.put(message)
+            self._mailbox.put(serialized)
 
     def _post_goal(self, text: str) -> None:
+        if len(text) > LONGEST_TEXT:
+            self.get_logger().warning(
+                f'a target_text of {len(text)} characters was refused; it may have '
+                f'{LONGEST_TEXT}', throttle_duration_sec=QUIET)
+            return
         self._mailbox.post('goal', lambda session: session.set_text(text))
 
     def _on_region(self, message: RegionOfInterest) -> None:
@@ -284,20 +297,29 @@ class TrackerNode(LifecycleNode):
     # The model, in the worker's thread.
 
     def _open(self, settings: Settings) -> Session:
+        began = time.monotonic()
+        compiling = '' if settings.compile == 'off' else (
+            '; where it is compiled, this takes about a minute the first time')
+        self.get_logger().info(f'loading the model {settings.model}{compiling}')
         session = self._session_factory(settings)
         loaded = session.loaded
-        self._model = ModelInfo(loaded.name, loaded.source, str(loaded.model.device),
-                                loaded.fallback)
+        self._model = ModelInfo(
+            loaded.name, loaded.source, str(loaded.model.device), loaded.fallback,
+            session.tracker.compiled, session.fast_path)
+        code = 'compiled graphs' if session.tracker.compiled else 'eager code'
         self.get_logger().info(
-            f'model {loaded.name} from {loaded.source} on {self._model.device}')
+            f'model {loaded.name} from {loaded.source} on {self._model.device}, {code}, ready '
+            f'after {time.monotonic() - began:.1f} s')
+        if session.fast_path:
+            self.get_logger().info(f'it is not compiled: {session.fast_path}')
         if loaded.fallback is not None:
             self.get_logger().warning(f'{loaded.name} runs instead: {loaded.fallback}')
         return session
 
-    def _handle_frame(self, session: Session, message: ImageMessage) -> None:
+    def _handle_frame(self, session: Session, serialized: bytes) -> None:
         try:
-            frame = self._read(message)
-            report = session.process(frame, self._seconds(message))
+            message, frame = self._read(serialized)
+            report = session.process(frame, self._seconds(message.header.stamp))
         except Exception:
             self._mailbox.finish(processed=False)
             raise
@@ -306,23 +328,25 @@ class TrackerNode(LifecycleNode):
             self._mailbox.finish(processed=wanted)
             if wanted:
                 self._status = self._outputs.publish(
-                    message.header, frame, report, self._mailbox.counts, self._settings)
+                    message.header, frame, report, self._mailbox.counts, self._settings,
+                    session.tracker.compiled)
         self._frame_error = ''
+        self._too_slow = '' if session.governor is None else session.governor.message
         self._done_time = time.monotonic()
         self._say(report)
 
-    def _read(self, message: ImageMessage) -> np.ndarray:
+    def _read(self, serialized: bytes) -> tuple[Image | CompressedImage, np.ndarray]:
         try:
-            return images.to_rgb(message)
+            message = images.receive(serialized, _image_kind(self._settings))
+            return message, images.to_rgb(message)
         except InputError as error:
             self._unreadable_reason = str(error)
             self._unreadable += 1
             raise
 
-    def _seconds(self, message: ImageMessage) -> float:
+    def _seconds(self, stamp: Time) -> float:
         # An image without a stamp was taken now, or the session's clock would stand still.
-        return (images.seconds(message.header.stamp)
-                or 1e-9 * self.get_clock().now().nanoseconds)
+        return images.seconds(stamp) or 1e-9 * self.get_clock().now().nanoseconds
 
     def _on_frame_error(self, error: Exception) -> None:
         if not self.context.ok():
@@ -351,10 +375,15 @@ class TrackerNode(LifecycleNode):
             active_for=now - self._active_since, unreadable=self._unreadable,
             unreadable_reason=self._unreadable_reason, counts=self._mailbox.counts,
             status=self._status, frame_error=self._frame_error, model=self._model,
-            model_error=self._model_error, keep_ratio=self._settings.keep_ratio)
+            model_error=self._model_error, must_compile=self._settings.compile == 'on',
+            too_slow=self._too_slow)
         self._diagnostics_output.publish(DiagnosticArray(
             header=Header(stamp=self.get_clock().now().to_msg()),
             status=self._diagnostics.report(health, now)))
+
+
+def _image_kind(settings: Settings) -> type[Image] | type[CompressedImage]:
+    return CompressedImage if settings.image_transport == 'compressed' else Image
 
 
 def _memory_keep_ratio(settings: Settings) -> float | None:
@@ -362,8 +391,10 @@ def _memory_keep_ratio(settings: Settings) -> float | None:
 
 
 def _apply(settings: Settings, session: Session) -> None:
-    session.tracker.keep_ratio = settings.keep_ratio
-    session.tracker.memory_keep_ratio = _memory_keep_ratio(settings)
+    session.keep_ratio = settings.keep_ratio
+    session.memory_keep_ratio = _memory_keep_ratio(settings)
+    session.target_latency_ms = settings.target_latency_ms
+    session.min_keep_ratio = settings.min_keep_ratio
     session.lost_after = settings.lost_after
     session.reground_period = settings.reground_period
 

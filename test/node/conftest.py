@@ -168,6 +168,10 @@ class Bench:
         self._images.publish(message)
         return message
 
+    def send_serialized(self, message: bytes) -> None:
+        """Publish what is meant to be an image in serialized form."""
+        self._images.publish(message)
+
     def ask(self, text: str, pixels: np.ndarray | None = None) -> np.ndarray:
         """Publish a goal, then an image; return the mask of that image, (H, W) uint8."""
         self.say(text)

@@ -11,6 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import TrackerStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import String
 
@@ -45,6 +46,85 @@ def test_the_status_says_what_the_session_found(bench):
     # Our images carry the stamp 0.25 s, so their age is the time of the day.
     assert status.stamp_age == pytest.approx(time.time(), abs=60)
     assert status.received == status.processed + status.dropped
+    assert status.keep_ratio == pytest.approx(0.25)
+    assert status.target_latency == 0 and not status.compiled
+
+
+def test_several_targets_have_one_mask_value_and_one_status_each(bench):
+    process = bench.start_active('-p', 'mask_format:=label', '-p', 'label_id:=40')
+    mask = bench.ask('red; blue')
+    assert (mask[:, :16] == 40).all() and (mask[:, -16:] == 41).all()
+    assert (mask[:, 16:-16] == 0).all()
+    status = bench.statuses[-1]
+    assert status.state == TrackerStatus.TRACKING and status.bank_bytes == 2 * 12345
+    red, blue = status.targets
+    assert (red.id, red.text, red.label, red.state) == (1, 'red', 'red', TrackerStatus.TRACKING)
+    assert (blue.id, blue.text, blue.message) == (2, 'blue', 'blue tracking')
+    assert red.bank_bytes == blue.bank_bytes == 12345
+    assert red.tokens_retained == 200 and red.score == pytest.approx(1.5)
+
+    without_blue = bench.picture()
+    without_blue[:, -16:] = 100
+    assert (bench.answer(without_blue)[:, -16:] == 0).all()
+    assert [target.state for target in bench.statuses[-1].targets] == [
+        TrackerStatus.TRACKING, TrackerStatus.LOST]
+    assert bench.statuses[-1].state == TrackerStatus.TRACKING
+    assert bench.set(mask_format='binary').successful
+    mask = bench.answer()
+    assert (mask[:, :16] == 255).all() and (mask[:, -16:] == 255).all()
+    refused = bench.set(mask_format='label', label_id=250)
+    assert not refused.successful and 'give 248 at most' in refused.reason
+    assert 'Traceback' not in process.log
+
+
+def test_a_latency_target_takes_the_budget_down_and_says_when_it_is_not_held(bench):
+    bench.start_active('-p', 'diagnostics_period:=0.2', '-p', 'keep_ratio:=1.0',
+                       FAKE_STEP_SECONDS='0.1')
+    bench.ask('red')
+    assert bench.statuses[-1].keep_ratio == pytest.approx(1.0)
+    assert bench.set(target_latency_ms=30).successful
+    bench.answer()
+    status = bench.statuses[-1]
+    assert status.keep_ratio == pytest.approx(0.3) and status.target_latency == 30.0
+    assert status.tokens_retained == 120
+
+    refused = bench.set(keep_ratio=0.2, min_keep_ratio=0.5)
+    assert not refused.successful and 'at most keep_ratio' in refused.reason
+    assert bench.set(min_keep_ratio=0.5).successful
+
+    def tracker_says(words: str) -> bool:
+        bench.answer()
+        return words in bench.tasks['tracker: tracker'].message
+
+    bench.wait(lambda: tracker_says('30 ms is less than a step takes'), 5, 'a warning')
+    assert bench.level('tracker: tracker') == DiagnosticStatus.WARN
+    values = {value.key: value.value for value in bench.tasks['tracker: tracker'].values}
+    assert values['keep ratio in force'] == '0.50' and values['latency target [ms]'] == '30.0'
+    assert bench.set(target_latency_ms=0.0).successful
+    bench.wait(lambda: tracker_says('tracking'), 5, 'all is well')
+    assert bench.statuses[-1].keep_ratio == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(('setting', 'level', 'shown'), [
+    ('on', DiagnosticStatus.WARN, 'the test has no compiler'),
+    ('auto', DiagnosticStatus.OK, 'the test has no compiler'),
+    ('off', DiagnosticStatus.OK, None)])
+def test_the_model_task_says_why_nothing_is_compiled(bench, setting, level, shown):
+    """The words on and off are booleans to YAML; they are understood without quotes."""
+    process = bench.start_active('-p', f'compile:={setting}', '-p', 'model:=embedded',
+                                 '-p', 'diagnostics_period:=0.2')
+    bench.wait(lambda: bench.level('tracker: model') == level, 3, f'level {level}')
+    values = {value.key: value.value for value in bench.tasks['tracker: model'].values}
+    assert values['compiled'] == 'no' and values.get('why not compiled') == shown
+    assert ('about a minute' in process.log) == (setting != 'off')
+
+
+def test_a_goal_that_is_too_long_is_refused_and_the_old_one_stays(bench):
+    process = bench.start_active()
+    bench.ask('red')
+    bench.say('blue; ' * 20_000)
+    bench.wait(lambda: 'was refused' in process.log, 5, 'a warning')
+    assert bench.answer()[:, :16].all() and bench.statuses[-1].target_text == 'red'
 
 
 def test_a_region_points_at_the_target_and_the_status_carries_its_words(bench):
@@ -147,6 +227,25 @@ def test_an_unreadable_image_is_counted_and_the_next_good_one_is_tracked(bench):
     assert after.processed == before.processed + 1
     assert after.received == after.processed + after.dropped
     assert "'unheard_of' is not read" in process.log or 'step is 3' in process.log
+
+
+def test_a_message_that_is_damaged_in_itself_is_counted_as_dropped(bench):
+    process = bench.start_active('-p', 'diagnostics_period:=0.2')
+    bench.ask('red')
+    before = bench.statuses[-1]
+    whole = serialize_message(bench.image(bench.picture()))
+    endless = bytearray(whole)
+    data = bench.picture().nbytes
+    endless[-data - 4:-data] = b'\xff' * 4  # how long the data are
+    for damaged in (whole[:3], whole[:100], whole[:-8], bytes(endless), b'\xff' * 5000):
+        bench.send_serialized(damaged)
+        bench.spin(0.1)
+    bench.wait(lambda: bench.level('tracker: camera') == DiagnosticStatus.WARN, 2, 'a warning')
+    assert 'are no Image message' in bench.tasks['tracker: camera'].message
+    assert bench.answer().any()
+    after = bench.statuses[-1]
+    assert after.dropped == before.dropped + 5 and after.processed == before.processed + 1
+    assert 'Traceback' not in process.log
 
 
 def test_a_stamp_that_makes_no_sense_is_passed_through(bench):
