@@ -19,6 +19,22 @@ def ratio(text: str) -> float:
     return value
 
 
+def positive(text: str) -> int:
+    """Parse a whole number, 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not 1 or more')
+    return value
+
+
+def milliseconds(text: str) -> float:
+    """Parse a time in ms, 0 or more."""
+    value = float(text)
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not 0 ms or more')
+    return value
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add --model, --device and --grounder."""
     parser.add_argument(
@@ -33,13 +49,29 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a session needs: the model's options, --keep-ratio and --router."""
+    """Add what a session needs: the model's options, and how it is to track."""
     add_model_arguments(parser)
     parser.add_argument('--keep-ratio', type=ratio, default=0.5, metavar='R',
                         help='share of the tokens to keep, in (0, 1] (default: %(default)s)')
     parser.add_argument('--router', default='analytic',
                         help='analytic, learned, learned-prior, prior-only, random, or the '
                              '.safetensors file of a trained one (default: %(default)s)')
+    parser.add_argument('--target-latency-ms', type=milliseconds, default=0.0, metavar='MS',
+                        help='what a step may usually take: fewer tokens than --keep-ratio are '
+                             'kept where it takes longer; 0 keeps --keep-ratio always (default: '
+                             '%(default)g)')
+    parser.add_argument('--min-keep-ratio', type=ratio, default=0.1, metavar='R',
+                        help='share of the tokens that --target-latency-ms keeps at least '
+                             '(default: %(default)s)')
+    parser.add_argument('--max-targets', type=positive, default=8, metavar='N',
+                        help='targets that are followed at once, with ; between them in the '
+                             'text; what is named beyond is refused (default: %(default)s)')
+    parser.add_argument('--compile', choices=('auto', 'on', 'off'), default='auto',
+                        help='compile the model before the first frame, which takes long; auto '
+                             'does so on a GPU (default: %(default)s)')
+    parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
+                        help='what the model computes in; auto is bfloat16 on a GPU, else '
+                             'float32 (default: %(default)s)')
 
 
 def open_session_from(arguments: argparse.Namespace, describer: str = 'none') -> Session:
@@ -48,4 +80,6 @@ def open_session_from(arguments: argparse.Namespace, describer: str = 'none') ->
 
     return open_session(
         model=arguments.model, device=arguments.device, grounder=arguments.grounder,
-        keep_ratio=arguments.keep_ratio, router=arguments.router, describer=describer)
+        keep_ratio=arguments.keep_ratio, router=arguments.router, describer=describer,
+        target_latency_ms=arguments.target_latency_ms, min_keep_ratio=arguments.min_keep_ratio,
+        max_targets=arguments.max_targets, compile=arguments.compile, dtype=arguments.dtype)

@@ -168,6 +168,11 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
     _write(path, np.where(mask, 255, 0).astype(np.uint8))
 
 
+def write_labels(path: Path, labels: np.ndarray) -> None:
+    """Write the targets' ids (H, W) uint8 as a grey PNG of these values."""
+    _write(path, labels)
+
+
 def _write(path: Path, pixels: np.ndarray) -> None:
     done, data = cv2.imencode(path.suffix, pixels)
     if not done:

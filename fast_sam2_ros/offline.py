@@ -1,6 +1,6 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`fast-sam2 track`: follow a target through a file, without ROS."""
+"""`fast-sam2 track`: follow one or several targets through a file, without ROS."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """examples:
   fast-sam2 track dog.mp4 --text "dog" --out out/dog
+  fast-sam2 track street.mp4 --text "bus; red car" --target-latency-ms 100
   fast-sam2 track frames/ --fps 24 --box 120,80,310,260 --out out/box
   fast-sam2 track clip.mp4 --mask first.png --model facebook/sam2.1-hiera-tiny --out out/mask
 """
@@ -39,13 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.add_argument('input', type=Path, help='a video file, a folder of images or an image')
     target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument('--text', help='the target in words')
+    target.add_argument('--text', help='the target in words; several with ; between them')
     target.add_argument('--box', type=box, metavar='X0,Y0,X1,Y1',
                         help='the target on the first frame, in pixels')
     target.add_argument('--mask', type=Path, metavar='PNG',
                         help='the target on the first frame, not black, as large as the frame')
     parser.add_argument('--out', type=Path, default=Path('out'), metavar='DIR',
-                        help='where masks/, overlay.mp4 and track.json go (default: out)')
+                        help='where masks/, overlay.mp4 and track.json go (default: out); the '
+                             'masks are 255 on the target, or for several the id of each')
     parser.add_argument('--fps', type=float, default=30.0,
                         help='of a folder of images (default: %(default)s)')
     parser.add_argument('--tokens', action='store_true',
@@ -89,7 +91,7 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
     """Process every frame; write the masks, the overlay and track.json to `arguments.out`."""
     from tqdm import tqdm
 
-    from fast_sam2_ros.media import VideoWriter, write_mask
+    from fast_sam2_ros.media import VideoWriter, write_labels, write_mask
     from fast_sam2_ros.overlay import caption, draw
     from fast_sam2_ros.recording import record, summarise, write_track
 
@@ -101,13 +103,15 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
                           disable=None):
             began = time.perf_counter()
             report = session.process(frame.image, frame.stamp)
+            labels = report.labels()
             spent += time.perf_counter() - began
             records.append(record(frame.index, frame.stamp, report))
             if report.grounded:
                 reasons.append(report.message)
-            write_mask(masks / f'{frame.name}.png', report.mask)
-            kept = report.step.kept if arguments.tokens and report.step is not None else None
-            writer.write(draw(frame.image, report.mask, caption(report), kept), frame.stamp)
+            write = write_labels if len(report.targets) > 1 else write_mask
+            write(masks / f'{frame.name}.png', labels)
+            kept = report.kept if arguments.tokens else None
+            writer.write(draw(frame.image, labels, caption(report), kept), frame.stamp)
     summary = summarise(records, len(records) / spent, session.loaded.name,
                         str(session.loaded.model.device), arguments.keep_ratio)
     write_track(arguments.out / 'track.json', records, summary)

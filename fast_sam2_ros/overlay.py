@@ -1,6 +1,6 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures for people: the mask on the image, what the tracker says, and where the time went."""
+"""Pictures for people: the masks on the image, what the tracker says, and where the time went."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.session import Report
+    from fast_sam2_ros.reports import Report
     from fast_sam2_ros.tracker import Latency
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
-TARGET = (0, 200, 255)  # RGB, as all colours here
+# RGB, as all colours here. One for each target, told apart by colour-blind people as well: those
+# of M. Okabe and K. Ito, Color Universal Design (2008), with white for their black.
+COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167),
+           (213, 94, 0), (0, 114, 178), (255, 255, 255))
 INK, PAPER = (255, 255, 255), (22, 24, 29)
 DIM = (150, 156, 168)
 STATE_COLOURS = {'idle': (150, 156, 168), 'searching': (255, 184, 0), 'tracking': (60, 210, 120),
@@ -29,6 +32,7 @@ class Caption:
     """What is written on a frame.
 
     latency: None where the tracker did not run; fps, iou: None where not known.
+    names: the targets' ids and words; empty for one target that needs no id.
     """
 
     state: str
@@ -41,6 +45,12 @@ class Caption:
     latency: Latency | None = None
     fps: float | None = None
     iou: float | None = None
+    names: tuple[tuple[int, str], ...] = ()
+
+
+def colour_of(target: int) -> tuple[int, int, int]:
+    """Return the colour of the target of an id, from 1 on."""
+    return COLOURS[(target - 1) % len(COLOURS)]
 
 
 def caption(report: Report, fps: float | None = None, iou: float | None = None) -> Caption:
@@ -48,41 +58,54 @@ def caption(report: Report, fps: float | None = None, iou: float | None = None) 
     return Caption(state=report.state.value, target_text=report.target_text, label=report.label,
                    score=report.score, message=report.message,
                    tokens_retained=report.tokens_retained, tokens_total=report.tokens_total,
-                   latency=None if report.step is None else report.latency, fps=fps, iou=iou)
+                   latency=None if report.step is None else report.latency, fps=fps, iou=iou,
+                   names=tuple((each.id, each.text or each.label) for each in report.targets))
 
 
 def draw(image: np.ndarray, mask: np.ndarray, text: Caption,
          kept: np.ndarray | None = None, truth: np.ndarray | None = None) -> np.ndarray:
-    """Draw the mask, its label and a strip of figures on a copy of an image.
+    """Draw the targets' masks, their labels and a strip of figures on a copy of an image.
 
-    image: (H, W, 3) uint8 RGB; mask, truth: (H, W), not zero on the target (the truth is drawn
-    as a thin white line); kept: (h, w) bool, the retained tokens, whose cells stay bright while
-    the others are dimmed, or None. Return (H, W, 3) uint8 RGB.
+    image: (H, W, 3) uint8 RGB; mask: (H, W), the id of the target on each pixel (any number where
+    the caption has no names), 0 beside them; truth: (H, W), not zero on the target, drawn as a
+    thin white line; kept: (h, w) bool, the retained tokens, whose cells stay bright while the
+    others are dimmed, or None. Return (H, W, 3) uint8 RGB.
     """
     picture = image.copy()
     if kept is not None:
         _dim_tokens(picture, kept)
-    if mask.any():
-        _tint(picture, mask)
+    shown = _masks(mask, text)
+    for target, (_, area) in shown.items():
+        _tint(picture, area, colour_of(target))
     if truth is not None:
         outline, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_EXTERNAL,
                                       cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outline, -1, INK, 1, cv2.LINE_AA)
     scale = max(0.7, picture.shape[1] / 800)
-    if mask.any():
-        _label_chip(picture, mask, text, scale)
+    for target, (name, area) in shown.items():
+        _label_chip(picture, area, name, colour_of(target), scale)
     _strip(picture, text, scale)
     return picture
 
 
-def _tint(picture: np.ndarray, mask: np.ndarray) -> None:
-    mask = (mask != 0).astype(np.uint8)
+def _masks(mask: np.ndarray, text: Caption) -> dict[int, tuple[str, np.ndarray]]:
+    """Return name and mask, (H, W) uint8 of 0 and 1, of the targets that are seen, by id."""
+    iou = '' if text.iou is None else f'  IoU {text.iou:.2f}'
+    if text.names:
+        areas = {target: (name, mask == target) for target, name in text.names}
+    else:
+        areas = {1: (text.target_text or text.label, mask != 0)}
+    return {target: ((name or 'target') + iou, area.astype(np.uint8))
+            for target, (name, area) in areas.items() if area.any()}
+
+
+def _tint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> None:
     inside = mask.astype(bool)
-    picture[inside] = (0.62 * picture[inside] + 0.38 * np.array(TARGET)).astype(np.uint8)
+    picture[inside] = (0.62 * picture[inside] + 0.38 * np.array(colour)).astype(np.uint8)
     outline, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(picture.shape[1] / 420))
     cv2.drawContours(picture, outline, -1, PAPER, width + 2, cv2.LINE_AA)
-    cv2.drawContours(picture, outline, -1, TARGET, width, cv2.LINE_AA)
+    cv2.drawContours(picture, outline, -1, colour, width, cv2.LINE_AA)
 
 
 def _dim_tokens(picture: np.ndarray, kept: np.ndarray) -> None:
@@ -111,19 +134,17 @@ def _shade(picture: np.ndarray, left: int, top: int, right: int, bottom: int,
     area[:] = ((1 - strength) * area + strength * np.array(PAPER)).astype(np.uint8)
 
 
-def _label_chip(picture: np.ndarray, mask: np.ndarray, text: Caption, scale: float) -> None:
+def _label_chip(picture: np.ndarray, mask: np.ndarray, label: str,
+                colour: tuple[int, int, int], scale: float) -> None:
     """Put the target's name on the top edge of its largest part, kept inside the picture."""
-    label = text.target_text or text.label or 'target'
-    if text.iou is not None:
-        label += f'  IoU {text.iou:.2f}'
     size = 0.55 * scale
     width, height = _text_size(label, size)
     pad = round(6 * scale)
-    _, _, parts, _ = cv2.connectedComponentsWithStats((mask != 0).astype(np.uint8))
+    _, _, parts, _ = cv2.connectedComponentsWithStats(mask)
     left, upper = max(parts[1:], key=lambda part: part[cv2.CC_STAT_AREA])[:2]
     x = int(np.clip(left, 0, max(0, picture.shape[1] - width - 2 * pad)))
     y = int(np.clip(upper - height - 3 * pad, 0, picture.shape[0]))
-    cv2.rectangle(picture, (x, y), (x + width + 2 * pad, y + height + 2 * pad), TARGET, -1)
+    cv2.rectangle(picture, (x, y), (x + width + 2 * pad, y + height + 2 * pad), colour, -1)
     _write(picture, label, x + pad, y + height + pad, size, PAPER)
 
 

@@ -10,15 +10,29 @@ from pathlib import Path
 
 import numpy as np
 
-from fast_sam2_ros.session import Report
+from fast_sam2_ros.reports import Report, TargetReport
 from fast_sam2_ros.tracker import Latency
+
+
+@dataclass(frozen=True)
+class TargetRecord:
+    """One target on a frame; `bank_bytes` is the size of its own memory."""
+
+    id: int
+    text: str
+    label: str
+    state: str
+    score: float
+    tokens_retained: int
+    bank_bytes: int
 
 
 @dataclass(frozen=True)
 class FrameRecord:
     """One frame; the fields are those of track.json (DESIGN, section 7).
 
-    stamp in seconds, latency_ms by stage, iou in [0, 1] or None where no truth is known.
+    stamp in seconds, latency_ms by stage, iou in [0, 1] or None where no truth is known. What is
+    said of all targets at once is what `Report` says.
     """
 
     index: int
@@ -31,13 +45,19 @@ class FrameRecord:
     bank_bytes: int
     latency_ms: Latency
     iou: float | None
+    targets: tuple[TargetRecord, ...] = ()
 
 
 def record(index: int, stamp: float, report: Report, iou: float | None = None) -> FrameRecord:
     """Record a session's report."""
     return FrameRecord(index, stamp, report.state.value, report.target_text, report.score,
                        report.tokens_retained, report.tokens_total, report.bank_bytes,
-                       report.latency, iou)
+                       report.latency, iou, tuple(map(_record_target, report.targets)))
+
+
+def _record_target(target: TargetReport) -> TargetRecord:
+    return TargetRecord(target.id, target.text, target.label, target.state.value, target.score,
+                        target.tokens_retained, target.bank_bytes)
 
 
 @dataclass(frozen=True)

@@ -1,152 +1,216 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The target's life: idle, searching, tracking, lost. Calls the grounder, then the tracker.
+"""A stream of images and the targets in it: a frame is encoded once for all of them.
 
-What is seen is the target as long as the object score says so and, with a model for which it was
-measured how alike is alike, it looks somewhat like it. Once it is lost, it takes more: what comes
-looks very much like it, or is still there after a while. Until then it is neither reported nor
-remembered, so that a look-alike does not become the target.
-
-A target that was pointed at without words is described once, on the frame after the first, so
-that the first mask need not wait; by these words it is searched for once it is lost.
+The life of one target is told in `target`. Here they take turns with the grounder and are stepped
+together, and a governor, where a latency is to be held, chooses how many tokens they keep.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-import enum
+from collections.abc import Iterable
+from dataclasses import astuple, replace
+from itertools import count
+import logging
 import math
 import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fast_sam2_ros.errors import InputError, ParameterError
+from fast_sam2_ros.errors import InputError, name_some, ParameterError
+from fast_sam2_ros.governor import allowed_budgets, Governor
+from fast_sam2_ros.pruning.budget import check_ratio
+from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
+from fast_sam2_ros.target import Patience, Target, TargetState
 from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
     from fast_sam2_ros.grounding.describe import Describer
 
-NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
+__all__ = ['NO_LATENCY', 'open_session', 'Report', 'Session', 'session_on', 'TargetReport',
+           'TargetState', 'targets_in']
+
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
+SEPARATOR = ';'  # between the targets of a text
+MOST_TARGETS = 255  # ids of one byte
+STATES = (TargetState.TRACKING, TargetState.LOST, TargetState.SEARCHING)  # the first one wins
+
+logger = logging.getLogger(__name__)
 
 
-class TargetState(enum.Enum):
-    """Where the target is in its life."""
+def targets_in(text: str) -> dict[str, str]:
+    """Return the targets that a text names, in order, by what is the same for the same target.
 
-    IDLE = 'idle'  # no target was given
-    SEARCHING = 'searching'  # a target was named and not found yet
-    TRACKING = 'tracking'
-    LOST = 'lost'  # it was tracked, and is out of view or hidden
-
-
-@dataclass(frozen=True)
-class Report:
-    """What one frame gave.
-
-    mask: (H, W) uint8 of 0 and 1, as large as the frame; all zero unless tracking.
-    score: the object score's logit; 0 where the tracker did not run.
-    message: why the state is what it is, for a person.
-    latency: of this frame in ms; its total holds the time of the grounder and of the describer
-        where these ran.
-    step: the tracker's own result, None where it did not run.
-    label: what the grounder, or the describer, called the target.
-    grounded: whether the grounder ran on this frame.
+    Blanks are dropped, and so is what differs from an earlier one in case or spaces only.
     """
+    named: dict[str, str] = {}
+    for words in text.split(SEPARATOR):
+        if words.strip():
+            named.setdefault(_key(words), words.strip())
+    return named
 
-    state: TargetState
-    target_text: str
-    mask: np.ndarray
-    score: float
-    message: str
-    tokens_retained: int
-    tokens_total: int
-    bank_bytes: int
-    latency: Latency
-    step: StepResult | None
-    label: str
-    grounded: bool
+
+def _key(words: str) -> str:
+    return ' '.join(words.split()).casefold()
 
 
 class Session:
-    """One target in one stream of images.
+    """The targets in one stream of images.
 
     Not for several threads at once: whoever calls it does so from the thread that owns the model.
 
-    lost_after: frames in a row without the target, by the object score or by its looks, after
-        which it is lost.
-    reground_period: the least time between two searches for the same target, in seconds of the
-        images' stamps. As long must something that is not surely the target wait after a loss.
+    tracker: of the first target, and the pattern for those of others.
     describer: gives the words for a target that was pointed at.
+    governor: None where no latency is to be held.
+    fast_path: why the compiled step is not used where it was asked for; empty where all is well.
     """
 
     def __init__(self, tracker: Tracker, grounder: Grounder | None, *, lost_after: int = 5,
-                 reground_period: float = 1.0, describer: Describer | None = None):
-        if lost_after < 1:
-            raise ParameterError(f'lost_after is {lost_after}; it must be 1 frame or more')
-        if not reground_period >= 0:
+                 reground_period: float = 1.0, describer: Describer | None = None,
+                 max_targets: int = 8, target_latency_ms: float = 0.0,
+                 min_keep_ratio: float = 0.1):
+        """Wait for a target.
+
+        lost_after, reground_period: those of `Patience`, for all targets.
+        max_targets: how many are followed at once, 1 to 255; what is named beyond is refused.
+        target_latency_ms: what a step may usually take. The tracker's keep ratio is then the
+            most that is kept, and `min_keep_ratio` the least; with 0 it is what is kept.
+        All of these may be set later as well. Raises ParameterError for what is out of range.
+        """
+        if not 1 <= max_targets <= MOST_TARGETS:
             raise ParameterError(
-                f'reground_period is {reground_period}; it must be 0 seconds or more')
+                f'max_targets is {max_targets}; it must be 1 to {MOST_TARGETS}')
         self.tracker = tracker
         self.grounder = grounder
         self.describer = describer
+        self.max_targets = max_targets
         self.loaded: LoadedModel | None = None
-        self.lost_after = lost_after
-        self.reground_period = reground_period
+        self.governor: Governor | None = None
+        self.fast_path = ''
+        self._compiled: set[float] | None = None  # keep ratios, None where nothing is
+        self._patience = Patience(lost_after, reground_period)
+        self._targets: list[Target] = []  # in the order in which they were named
         self._last_stamp = -math.inf
+        self._stepped = 0  # targets in the last step that the governor saw
+        self._keep_ratio = self._target_latency_ms = self._min_keep_ratio = 0.0
+        self._govern(tracker.keep_ratio, target_latency_ms, min_keep_ratio)
         self.clear()
+
+    @property
+    def lost_after(self) -> int:
+        """Frames in a row without a target, after which it is lost."""
+        return self._patience.lost_after
+
+    @lost_after.setter
+    def lost_after(self, frames: int) -> None:
+        self._patience.lost_after = frames
+
+    @property
+    def reground_period(self) -> float:
+        """The least time between two searches for the same target, in seconds of the stamps."""
+        return self._patience.reground_period
+
+    @reground_period.setter
+    def reground_period(self, seconds: float) -> None:
+        self._patience.reground_period = seconds
+
+    @property
+    def keep_ratio(self) -> float:
+        """The most that is kept of a frame's tokens, in (0, 1]; a governor may keep fewer."""
+        return self._keep_ratio
+
+    @keep_ratio.setter
+    def keep_ratio(self, ratio: float) -> None:
+        self._govern(ratio, self._target_latency_ms, self._min_keep_ratio)
+
+    @property
+    def memory_keep_ratio(self) -> float:
+        """The share of a frame's tokens that is remembered; None sets it to what is kept."""
+        return self.tracker.memory_keep_ratio
+
+    @memory_keep_ratio.setter
+    def memory_keep_ratio(self, ratio: float | None) -> None:
+        for tracker in self._trackers():
+            tracker.memory_keep_ratio = ratio
+
+    @property
+    def target_latency_ms(self) -> float:
+        """What a step may usually take, in ms; 0 where no latency is to be held."""
+        return self._target_latency_ms
+
+    @target_latency_ms.setter
+    def target_latency_ms(self, milliseconds: float) -> None:
+        self._govern(self._keep_ratio, milliseconds, self._min_keep_ratio)
+
+    @property
+    def min_keep_ratio(self) -> float:
+        """The least that a governor keeps of a frame's tokens, in (0, 1]."""
+        return self._min_keep_ratio
+
+    @min_keep_ratio.setter
+    def min_keep_ratio(self, ratio: float) -> None:
+        self._govern(self._keep_ratio, self._target_latency_ms, ratio)
 
     @property
     def state(self) -> TargetState:
-        """Return the state after the last frame or command."""
-        return self._state
+        """Return the state after the last frame or command, as a report states it."""
+        states = [target.state for target in self._targets]
+        return next((state for state in STATES if state in states), TargetState.IDLE)
 
     @property
     def target_text(self) -> str:
-        """Return the words that name the target; empty where there is none."""
-        return self._text
+        """Return the words that name the targets; empty where there are none."""
+        return f'{SEPARATOR} '.join(target.text for target in self._targets if target.text)
+
+    def compile(self) -> None:
+        """Compile the step for every keep ratio that may come into force; takes long.
+
+        Where that cannot be, the step runs as it is, and `fast_path` says why.
+        """
+        budgets = self._budgets()
+        self.fast_path = self.tracker.warm_up(budgets)
+        self._compiled = set() if self.fast_path else set(budgets)
+        if self.fast_path:
+            logger.warning('%s', self.fast_path)
 
     def clear(self) -> None:
-        """Forget the target."""
-        self.tracker.reset()
-        self._state = TargetState.IDLE
-        self._text = self._label = ''
-        self._message = 'no target'
-        self._prompt: Prompt | None = None  # pointed at, not yet given to the tracker
-        self._misses = 0  # frames in a row without the target
-        self._next_search = -math.inf  # stamp from which on the grounder may run
-        self._doubtful_since = math.inf  # stamp of the first sight since a loss that was not sure
-        self._understood = True  # whether searching for the text can succeed
-        self._undescribed = False  # whether the target is to be described
+        """Forget all targets."""
+        self._retain([])
+        self._goal: list[str] = []  # the targets' keys as they were named
+        self._refused: list[str] = []  # what was named beyond max_targets
 
     def set_text(self, text: str) -> None:
-        """Name a new target; the next frame searches for it. Blank text clears the target.
+        """Name the targets, with ';' between them; the next frames search for the new ones.
 
-        The text that is tracked already is searched for again.
+        A target that was named before as well goes on undisturbed, unless the whole text is the
+        same as before: then all are searched for again. Blank text clears all.
         """
-        self.clear()
-        self._text = text.strip()
-        self.tracker.aim(self._text)
-        if self._text:
-            self._state = TargetState.SEARCHING
-            self._message = f"'{self._text}' was not searched for yet"
+        words = targets_in(text)
+        goal = list(words)
+        wanted = goal[:self.max_targets]
+        targets = {} if goal == self._goal else {
+            _key(target.text): target for target in self._targets if _key(target.text) in wanted}
+        self._retain(targets.values())
+        for key in wanted:
+            if key not in targets:
+                targets[key] = self._add(words[key])
+        self._targets = [targets[key] for key in wanted]
+        self._goal, self._refused = goal, [words[key] for key in goal[self.max_targets:]]
 
     def set_prompt(self, prompt: Prompt, text: str = '') -> None:
-        """Point at a new target; the next frame starts to track it.
+        """Point at a new target in place of all others; the next frame starts to track it.
 
         With `text`, the target is searched for by these words once it is lost; without, by what
         the describer says of it.
         """
         self.clear()
-        self._text = text.strip()
-        self.tracker.aim(self._text)
-        self._prompt = prompt
-        self._state = TargetState.SEARCHING
-        self._message = 'pointed at'
+        self._goal = [_key(text)]
+        self._add(text.strip(), prompt)
 
     def process(self, frame: np.ndarray, stamp: float) -> Report:
         """Take the next image, (H, W, 3) uint8 RGB, with its time in seconds.
@@ -157,161 +221,209 @@ class Session:
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             raise InputError(f'an image is (H, W, 3) uint8, not {frame.shape} {frame.dtype}')
         if stamp < self._last_stamp:
-            self._next_search = -math.inf
-            if self._doubtful_since < math.inf:
-                self._doubtful_since = stamp
+            for target in self._targets:
+                target.rewind(stamp)
         self._last_stamp = stamp
+        keep_ratio = self.tracker.keep_ratio
         began = time.perf_counter()
-        step, grounded, described = None, False, False
-        if self._prompt is not None:
-            step = self._point(frame)
-        elif self._search_is_due(stamp):
-            step, grounded = self._search(frame, stamp), True
-        if step is None and self.tracker.has_target:
-            step = self.tracker.step(frame)
-            self._judge(step)
-            described = self._undescribed and self._describe(frame, step)
+
+        searching = self._next_to_search(stamp)
+        waiting = [each for each in self._targets if each.is_pointed_at or each is searching]
+        # A lost target is stepped unless the grounder finds it; others profit from the step's
+        # encoded frame.
+        started = {each.id: self._start(each, frame, stamp)
+                   for each in waiting if each.tracker.has_target}
+        followed = self._step([each for each in self._targets if each.tracker.has_target
+                               and started.get(each.id) is None], frame)
+        for target, step in followed:
+            target.judge(step, stamp)
+        described = self._describe(followed, frame)
+        started |= {each.id: self._start(each, frame, stamp)
+                    for each in waiting if not each.tracker.has_target}
+
         elapsed = (time.perf_counter() - began) * 1e3
-        return self._report(frame, step, grounded, elapsed if grounded or described else None)
+        latency = _sum([step.latency for step in started.values() if step is not None]
+                       + [step.latency for _, step in followed[:1]])
+        if searching is not None or described:
+            latency = replace(latency, total=elapsed)
+        elif not started:
+            self._hold_latency(len(followed), latency.total)
+        steps = started | {target.id: step for target, step in followed}
+        return self._report(frame.shape[:2], steps, latency, searching is not None, keep_ratio)
 
-    def _point(self, frame: np.ndarray) -> StepResult:
-        """Give the tracker what was pointed at; a prompt that it refuses clears the target."""
+    def _trackers(self) -> list[Tracker]:
+        others = (target.tracker for target in self._targets)
+        return [self.tracker, *(each for each in others if each is not self.tracker)]
+
+    def _add(self, text: str, prompt: Prompt | None = None) -> Target:
+        """Start the life of a target with the lowest id, and a tracker, that is free."""
+        ids = {target.id for target in self._targets}
+        number = next(number for number in count(1) if number not in ids)
+        taken = any(target.tracker is self.tracker for target in self._targets)
+        tracker = self.tracker.another() if taken else self.tracker
+        target = Target(number, tracker, self._patience, text, prompt)
+        self._targets.append(target)
+        return target
+
+    def _retain(self, targets: Iterable[Target]) -> None:
+        """Forget all targets but these."""
+        retained = list(targets)
+        if all(target.tracker is not self.tracker for target in retained):
+            self.tracker.reset()
+        self._targets = retained
+
+    def _next_to_search(self, stamp: float) -> Target | None:
+        """Return the target whose turn it is with the grounder: the one that waits longest."""
+        due = [target for target in self._targets if target.search_is_due(stamp)]
+        return min(due, key=lambda target: target.next_search, default=None)
+
+    def _start(self, target: Target, frame: np.ndarray, stamp: float) -> StepResult | None:
+        """Begin with a target that waits, None where it is not found.
+
+        A prompt that the tracker refuses clears the target and raises InputError.
+        """
+        if not target.is_pointed_at:
+            return target.search(frame, stamp, self.grounder)
         try:
-            step = self.tracker.prompt(frame, self._prompt)
+            return target.begin(frame)
         except InputError:
-            self.clear()
+            self._retain(each for each in self._targets if each is not target)
             raise
-        self._prompt, self._label = None, self._text
-        self._undescribed = not self._text and self.describer is not None
-        self._follow(TargetState.TRACKING, 'pointed at')
-        return step
 
-    def _describe(self, frame: np.ndarray, step: StepResult) -> bool:
-        """Put the target of a step in words; return False where the step does not show it."""
-        mask = step.mask(*frame.shape[:2]) > 0
-        if self.describer is None or step.score < 0 or not mask.any():
+    def _step(self, targets: list[Target], frame: np.ndarray) -> list[tuple[Target, StepResult]]:
+        if not targets:
+            return []
+        return list(zip(targets, self.tracker.step_all([t.tracker for t in targets], frame)))
+
+    def _describe(self, followed: list[tuple[Target, StepResult]], frame: np.ndarray) -> bool:
+        """Put what was pointed at in words; return whether the describer ran."""
+        if self.describer is None or not any(
+                target.describe(frame, step, self.describer) for target, step in followed):
             return False
-        self._undescribed = False
-        self._text = self._label = self.describer.describe(frame, mask)
-        self.tracker.aim(self._text)
-        known = f"which looks like '{self._text}'" if self._text else 'and fits no known word'
-        self._message = f'pointed at, {known}'
+        self._goal = [_key(target.text) for target in self._targets]
         return True
 
-    def _search_is_due(self, stamp: float) -> bool:
-        return (self._state in (TargetState.SEARCHING, TargetState.LOST) and bool(self._text)
-                and self._understood and stamp >= self._next_search)
+    def _budgets(self) -> tuple[float, ...]:
+        """Return the keep ratios that may come into force."""
+        if self.governor is None:
+            return (self._keep_ratio,)
+        return allowed_budgets(self._keep_ratio, self._min_keep_ratio)
 
-    def _search(self, frame: np.ndarray, stamp: float) -> StepResult | None:
-        """Run the grounder; start to track what it finds and return the first result."""
-        if self.grounder is None:
-            self._understood = False
-            self._message = 'targets cannot be named: no grounder is loaded'
-            return None
-        self._next_search = stamp + self.reground_period
-        found = self.grounder.ground(frame, self._text)
-        if not found:
-            self._understood = self.grounder.knows(self._text)
-            self._message = found.reason
-            return None
-        if self._state is TargetState.LOST and not self._again(
-                self.tracker.segment(frame, found.prompt).likeness):
-            self._message = f"'{found.label}' is in view, but does not look like the lost one"
-            return None
-        step = self.tracker.prompt(frame, found.prompt, found.relevance)
-        self._label = found.label
-        self._follow(TargetState.TRACKING, f"found '{found.label}' at {found.score:.2f}")
-        return step
-
-    def _sees(self, step: StepResult) -> bool:
-        """Return whether the target is in view, by what a step says."""
-        levels = self.tracker.likeness_levels
-        if step.score < 0 or levels is not None and step.likeness < levels.same:
-            return False
-        return self._state is not TargetState.LOST or self._again(step.likeness)
-
-    def _again(self, likeness: float) -> bool:
-        """Return whether what appears after a loss is the target: surely, or for long enough."""
-        levels = self.tracker.likeness_levels
-        if levels is None or likeness >= levels.sure:
-            return True
-        self._doubtful_since = min(self._doubtful_since, self._last_stamp)
-        return self._last_stamp - self._doubtful_since >= self.reground_period
-
-    def _judge(self, step: StepResult) -> None:
-        """Move between tracking and lost by what a step says."""
-        if self._sees(step):
-            if self._state is TargetState.LOST:
-                self._message = 'seen again'
-            self._follow(TargetState.TRACKING, self._message)
+    def _govern(self, keep_ratio: float, target_ms: float, min_keep_ratio: float) -> None:
+        """Take what limits the budget; a change begins with the largest."""
+        if not target_ms >= 0:
+            raise ParameterError(f'target_latency_ms is {target_ms}; it must be 0 or more')
+        settings = (check_ratio('keep_ratio', keep_ratio), target_ms,
+                    check_ratio('min_keep_ratio', min_keep_ratio))
+        if settings == (self._keep_ratio, self._target_latency_ms, self._min_keep_ratio):
             return
-        if step.score >= 0:
-            self.tracker.decline()  # something else is in view: it must not become the target
-        self._misses += 1
-        if self._state is TargetState.TRACKING and self._misses >= self.lost_after:
-            self._state = TargetState.LOST
-            self._message = f'not seen for {self._misses} frames'
+        self._keep_ratio, self._target_latency_ms, self._min_keep_ratio = settings
+        self.governor = Governor(target_ms, keep_ratio, min_keep_ratio) if target_ms else None
+        self._keep(keep_ratio)
+        if self._compiled and not self._compiled.issuperset(self._budgets()):
+            rest = set(self._budgets()) - self._compiled
+            self.fast_path = ('not compiled at the start, and so slower: keep ratio '
+                              + name_some(f'{ratio:g}' for ratio in rest))
+            logger.warning('%s', self.fast_path)
 
-    def _follow(self, state: TargetState, message: str) -> None:
-        self._state, self._message, self._misses = state, message, 0
-        self._doubtful_since = math.inf
+    def _keep(self, ratio: float) -> None:
+        for tracker in self._trackers():
+            if tracker.keep_ratio != ratio:
+                tracker.keep_ratio = ratio
 
-    def _report(self, frame: np.ndarray, step: StepResult | None, grounded: bool,
-                elapsed: float | None) -> Report:
-        """Sum the frame up; `elapsed` ms took more than the tracker's own step."""
-        height, width = frame.shape[:2]
-        if step is not None and self._state is TargetState.TRACKING and not self._misses:
-            mask = step.mask(height, width)
-        else:
-            mask = np.zeros((height, width), dtype=np.uint8)
-        latency = NO_LATENCY if step is None else step.latency
-        if elapsed is not None:
-            latency = replace(latency, total=elapsed)
+    def _hold_latency(self, stepped: int, step_ms: float) -> None:
+        """Tell the governor how long a step of so many targets took, and do as it says."""
+        if self.governor is None or not stepped:
+            return
+        if stepped != self._stepped:
+            self.governor.restart()
+            self._stepped = stepped
+        held = self.governor.holds
+        self._keep(self.governor.observe(step_ms))
+        if held and not self.governor.holds:
+            logger.warning('%s', self.governor.message)
+
+    def _report(self, size: tuple[int, int], steps: dict[int, StepResult | None],
+                latency: Latency, grounded: bool, keep_ratio: float) -> Report:
+        """Sum up a frame of (H, W) pixels, with the trackers' results by target."""
+        targets = tuple(sorted(
+            (target.report(size, steps.get(target.id)) for target in self._targets),
+            key=lambda report: report.id))
+        first = next((each for each in targets if each.state is TargetState.TRACKING),
+                     targets[0] if targets else None)
+        message = 'no target' if first is None else first.message
+        if self._refused:
+            message += (f'; not followed, since max_targets is {self.max_targets}: '
+                        + name_some(self._refused))
         rows, columns = self.tracker.grid
         return Report(
-            state=self._state, target_text=self._text, mask=mask,
-            score=0.0 if step is None else step.score, message=self._message,
-            tokens_retained=0 if step is None else step.tokens_retained,
-            tokens_total=rows * columns, bank_bytes=self.tracker.bank_bytes, latency=latency,
-            step=step, label=self._label, grounded=grounded)
+            state=self.state, target_text=self.target_text,
+            score=0.0 if first is None else first.score, message=message,
+            tokens_retained=0 if first is None else first.tokens_retained,
+            tokens_total=rows * columns,
+            bank_bytes=(sum(target.bank_bytes for target in targets) if targets
+                        else self.tracker.bank_bytes),
+            latency=latency, step=None if first is None else first.step,
+            label='' if first is None else first.label, grounded=grounded, size=size,
+            keep_ratio=keep_ratio, targets=targets)
+
+
+def _sum(latencies: list[Latency]) -> Latency:
+    return Latency(*map(sum, zip(*map(astuple, [NO_LATENCY, *latencies]))))
 
 
 def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 0.5,
                  router: str = 'analytic', grounder: str = 'auto',
                  memory_keep_ratio: float | None = None, lost_after: int = 5,
                  reground_period: float = 1.0, preferred: str = PREFERRED,
-                 describer: str = 'embedded') -> Session:
+                 describer: str = 'embedded', target_latency_ms: float = 0.0,
+                 min_keep_ratio: float = 0.1, max_targets: int = 8, compile: str = 'auto',
+                 dtype: str = 'auto') -> Session:
     """Load a model and its grounder and return a session that waits for a target.
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
     that the model 'auto' looks for; `describer` is 'embedded', 'none', or a hub id or a folder
-    (`grounding.describe.load_describer`). The other names are those of `load_model`, `Tracker` and
-    `Session`. Raise CheckpointError or ParameterError, in words that tell what to do.
+    (`grounding.describe.load_describer`). `compile` is 'on', 'off' or 'auto', `dtype` 'float32',
+    'bfloat16' or 'auto'; 'auto' is what is faster there: on a GPU compiled and in bfloat16, on a
+    CPU neither. The other names are those of `load_model`, `Tracker` and `Session`. Raise
+    CheckpointError or ParameterError, in words that tell what to do.
     """
     device = str(resolve_device(device))
     return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio,
                       router=router, grounder=grounder, memory_keep_ratio=memory_keep_ratio,
                       lost_after=lost_after, reground_period=reground_period,
-                      describer=describer)
+                      describer=describer, target_latency_ms=target_latency_ms,
+                      min_keep_ratio=min_keep_ratio, max_targets=max_targets, compile=compile,
+                      dtype=dtype)
 
 
 def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                router: str = 'analytic', grounder: str = 'auto',
                memory_keep_ratio: float | None = None, lost_after: int = 5,
                reground_period: float = 1.0, dense_conditioning: bool = True,
-               memory_frames: int | None = None, describer: str = 'none') -> Session:
+               memory_frames: int | None = None, describer: str = 'none',
+               target_latency_ms: float = 0.0, min_keep_ratio: float = 0.1,
+               max_targets: int = 8, compile: str = 'off', dtype: str = 'float32') -> Session:
     """Return a session on a model that is loaded already; otherwise as `open_session`.
 
     `dense_conditioning` and `memory_frames` are those of `Tracker`.
     """
+    on_gpu = device.startswith('cuda')
+    if compile not in ('auto', 'on', 'off'):
+        raise ParameterError(f'compile is {compile!r}; it must be auto, on or off')
+    if dtype == 'auto':
+        dtype = 'bfloat16' if on_gpu else 'float32'
     tracker = Tracker(loaded, keep_ratio=keep_ratio, memory_keep_ratio=memory_keep_ratio,
                       router=router, dense_conditioning=dense_conditioning,
-                      memory_frames=memory_frames)
+                      memory_frames=memory_frames, dtype=dtype)
     session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
                       lost_after=lost_after, reground_period=reground_period,
-                      describer=_open_describer(describer, device))
+                      describer=_open_describer(describer, device), max_targets=max_targets,
+                      target_latency_ms=target_latency_ms, min_keep_ratio=min_keep_ratio)
     session.loaded = loaded
+    if compile == 'on' or compile == 'auto' and on_gpu:
+        session.compile()
     return session
 
 

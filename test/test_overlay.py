@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from fast_sam2_ros.overlay import Caption, contact_sheet, draw, TARGET
+from fast_sam2_ros.overlay import Caption, COLOURS, contact_sheet, draw
 from fast_sam2_ros.tracker import Latency
 
 GREY = np.full((480, 640, 3), 100, np.uint8)
@@ -19,14 +19,14 @@ def test_the_mask_is_tinted_and_the_rest_is_left_alone():
     picture = draw(GREY, MASK, CAPTION)
     assert (GREY == 100).all()  # drawn on a copy
     inside = picture[150:250, 250:350].reshape(-1, 3).mean(axis=0)
-    np.testing.assert_allclose(inside, 0.62 * 100 + 0.38 * np.array(TARGET), atol=1)
+    np.testing.assert_allclose(inside, 0.62 * 100 + 0.38 * np.array(COLOURS[0]), atol=1)
     np.testing.assert_array_equal(picture[150:300, 450:], GREY[150:300, 450:])
     assert (picture[430:] != 100).any()  # the strip of figures
 
 
 def test_the_outline_is_brighter_than_the_tint():
     picture = draw(GREY, MASK, CAPTION).astype(int)
-    assert abs(picture[200, 200] - TARGET).sum() < 40
+    assert abs(picture[200, 200] - COLOURS[0]).sum() < 40
 
 
 def test_dropped_tokens_are_dimmed_and_kept_ones_are_not():

@@ -26,6 +26,7 @@ class FakeTracker:
     likenesses: list[float] = field(default_factory=lambda: [1.0])
     grid: tuple[int, int] = (4, 4)
     bank_bytes: int = 1000
+    keep_ratio: float = 0.5
     has_target: bool = False
     prompts: list[Prompt] = field(default_factory=list)
     steps: int = 0
@@ -57,6 +58,10 @@ class FakeTracker:
                            for values in (self.scores, self.likenesses))
         self.remembered.append(True)
         return self._result(score, likeness)
+
+    @staticmethod
+    def step_all(trackers, frame):
+        return [tracker.step(frame) for tracker in trackers]
 
     def decline(self):
         self.remembered[-1] = False

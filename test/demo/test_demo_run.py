@@ -20,7 +20,7 @@ from fast_sam2_ros.demo.scene import Goal, Scene
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.media import read_image, VideoWriter
 from fast_sam2_ros.recording import FrameRecord, Summary
-from fast_sam2_ros.session import NO_LATENCY, Report, TargetState
+from fast_sam2_ros.session import NO_LATENCY, TargetState
 
 
 @dataclass
@@ -42,11 +42,11 @@ class StubSession:
         found = self.text not in self.missing
         mask = np.zeros(frame.shape[:2], np.uint8)
         mask[:, :frame.shape[1] // 2] = found
-        return Report(
+        return SimpleNamespace(
             state=TargetState.TRACKING if found else TargetState.SEARCHING,
             target_text=self.text, mask=mask, score=1.0, message='why', tokens_retained=8,
             tokens_total=16, bank_bytes=100, latency=NO_LATENCY, step=None, label=self.text,
-            grounded=False)
+            grounded=False, targets=())
 
 
 def run_demo(out, *words, missing=('elephant',)):

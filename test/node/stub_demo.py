@@ -9,7 +9,7 @@ import numpy as np
 
 from fast_sam2_ros import cli
 from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.session import NO_LATENCY, Report, TargetState
+from fast_sam2_ros.session import NO_LATENCY, TargetState
 
 
 def mask_of(image: np.ndarray) -> np.ndarray:
@@ -33,12 +33,12 @@ class StubSession:
 
     def process(self, frame, stamp):
         found = self.text not in ('', 'elephant')
-        return Report(
+        return SimpleNamespace(
             state=TargetState.TRACKING if found else TargetState.SEARCHING,
             target_text=self.text, mask=mask_of(frame) * np.uint8(found), score=1.0,
             message='found' if found else f'no {self.text} in view', tokens_retained=8,
             tokens_total=16, bank_bytes=100, latency=NO_LATENCY, step=None, label=self.text,
-            grounded=False)
+            grounded=False, keep_ratio=0.5, targets=())
 
 
 def open_stub(settings):

@@ -1,0 +1,131 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a session says of a frame. Masks are drawn when they are first asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from fast_sam2_ros.tracker import Latency, StepResult
+
+if TYPE_CHECKING:
+    from fast_sam2_ros.target import TargetState
+
+NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetReport:
+    """What one frame gave for one target.
+
+    id: from 1 on, the same for the target's life.
+    text: the words that name it, empty where it was pointed at and not described.
+    label: what the grounder, or the describer, called it.
+    score: the object score's logit; 0 where the tracker did not run.
+    message: why the state is what it is, for a person.
+    bank_bytes: of its own memory.
+    step: the tracker's own result, None where it did not run.
+    size: (H, W) of the frame.
+    in_view: whether it is tracked and was seen on this frame.
+    """
+
+    id: int
+    text: str
+    label: str
+    state: TargetState
+    score: float
+    message: str
+    tokens_retained: int
+    bank_bytes: int
+    step: StepResult | None
+    size: tuple[int, int]
+    in_view: bool
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The mask, (H, W) uint8 of 0 and 1; all zero where the target is not in view."""
+        return self.step.mask(*self.size) if self.in_view else np.zeros(self.size, np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What one frame gave.
+
+    state: tracking where any target is tracked, else lost, searching or idle, in this order.
+    target_text: the words of all targets, with '; ' between them.
+    score, message, tokens_retained, step, label: those of the first target that is tracked, else
+        of the first target (`TargetReport`). The message also names the targets that were refused.
+    tokens_total: of a frame.
+    bank_bytes: of all targets.
+    latency: of this frame in ms; its total holds the time of the grounder and of the describer
+        where these ran.
+    grounded: whether the grounder ran on this frame.
+    size: (H, W) of the frame.
+    keep_ratio: the share of the tokens that this frame was allowed to keep.
+    targets: one report for each, in order of their ids.
+    """
+
+    state: TargetState
+    target_text: str
+    score: float
+    message: str
+    tokens_retained: int
+    tokens_total: int
+    bank_bytes: int
+    latency: Latency
+    step: StepResult | None
+    label: str
+    grounded: bool
+    size: tuple[int, int]
+    keep_ratio: float
+    targets: tuple[TargetReport, ...]
+
+    @cached_property
+    def _shown(self) -> list[TargetReport]:
+        """The targets in view, those of a lower score first."""
+        return sorted((each for each in self.targets if each.in_view), key=lambda each: each.score)
+
+    @property
+    def in_view(self) -> bool:
+        """Whether any target is in view; else the mask is all zero."""
+        return bool(self._shown)
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """The mask of all targets, (H, W) uint8 of 0 and 1."""
+        if len(self._shown) == 1:
+            return self._shown[0].mask
+        mask = np.zeros(self.size, np.uint8)
+        for target in self._shown:
+            np.bitwise_or(mask, target.mask, out=mask)
+        return mask
+
+    def labels(self) -> np.ndarray:
+        """Return the id of the target that each pixel shows, (H, W) uint8, 0 for none of them.
+
+        A pixel in several masks goes to the target with the highest score.
+        """
+        if len(self._shown) == 1:
+            mask, number = self._shown[0].mask, self._shown[0].id
+            return mask if number == 1 else mask * np.uint8(number)
+        labels = np.zeros(self.size, np.uint8)
+        for target in self._shown:
+            cv2.copyTo(np.full(self.size, target.id, np.uint8), target.mask, labels)
+        return labels
+
+    def confidence(self) -> np.ndarray:
+        """Return each pixel's probability of being on a target, (H, W) float32, 0 out of view."""
+        if not self._shown:
+            return np.zeros(self.size, np.float32)
+        return np.maximum.reduce([target.step.confidence(*self.size) for target in self._shown])
+
+    @property
+    def kept(self) -> np.ndarray | None:
+        """The tokens (h, w) bool that any target kept; None where the tracker did not run."""
+        kept = [target.step.kept for target in self.targets if target.step is not None]
+        return np.logical_or.reduce(kept) if kept else None
