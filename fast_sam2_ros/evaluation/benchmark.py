@@ -214,9 +214,7 @@ def time_model(
     variants = plan.variants(device)
     for variant in tqdm(variants, desc=f'{model}: warm up', leave=False, disable=None):
         try:
-            before = graph_bytes(device)
-            contender = field.make(variant)
-            costs[variant] = _warm_up(field, variant, contender, frames, plan.warm_up, before)
+            contender, costs[variant] = _prepare(field, variant, frames, plan.warm_up)
         except (FastSam2Error, RuntimeError) as error:  # RuntimeError: out of memory
             errors.append({**asdict(variant), 'error': _one_line(error)})
             tqdm.write(f'{model}, {variant}: {errors[-1]["error"]}', file=sys.stderr)
@@ -233,26 +231,23 @@ def time_model(
     return make_rows(measured, {**common, 'image_size': size}), errors
 
 
-def _warm_up(
-    field: Field, variant: Variant, contender: Contender, frames: np.ndarray, steps: int,
-    graphs_before: int
-) -> Costs:
-    """
-    Step a contender until it is warm, and count what it costs in the last of these `steps`.
-
-    `graphs_before` is what CUDA graphs held before it was made.
-    """
+def _prepare(
+    field: Field, variant: Variant, frames: np.ndarray, steps: int
+) -> tuple[Contender, Costs]:
+    """Make a contender, step it until it is warm, and count what it costs in the last `steps`."""
+    device = field.loaded.model.device
+    graphs = graph_bytes(device, field)
+    contender = field.make(variant)
     for turn in range(1, steps):
         contender.step(frames[turn % len(frames)])
     frame = frames[steps % len(frames)]
-    device = next(contender.model.parameters()).device
     working = working_bytes(lambda: contender.step(frame), device)
-    flops = field.count(variant, contender)
+    graphs = graph_bytes(device, field, contender.held()) - graphs
     weights = held_bytes(contender.model)
-    return Costs(
-        flops=flops, weights_bytes=weights,
-        state_bytes=held_bytes(contender.held()) - weights,
-        working_bytes=working + graph_bytes(device) - graphs_before)
+    return contender, Costs(
+        flops=field.count(variant, contender), weights_bytes=weights,
+        state_bytes=held_bytes(contender.held()) - weights, working_bytes=working,
+        graph_bytes=max(0, graphs) if variant.compiled else 0)
 
 
 def take_turns(

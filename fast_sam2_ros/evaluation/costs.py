@@ -11,6 +11,7 @@ keeps for itself beside PyTorch's allocators is not seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+import gc
 import json
 import os
 from pathlib import Path
@@ -92,13 +93,26 @@ def working_bytes(step: Callable[[], object], device: torch.device) -> int:
     return peak
 
 
-def graph_bytes(device: torch.device) -> int:
-    """Return the bytes that CUDA graphs hold for their working memory; 0 on a CPU."""
-    if device.type != 'cuda':
-        return 0
-    return sum(
-        segment['total_size'] for segment in torch.cuda.memory_snapshot()
-        if tuple(segment['segment_pool_id']) != (0, 0))
+def graph_bytes(device: torch.device, *known: object) -> int:
+    """
+    Return the bytes that compiled graphs hold for themselves.
+
+    On a GPU that is the working memory of CUDA graphs; on a CPU the weights as graphs keep them,
+    rearranged for the processor: all tensors that Python knows of, less those within `known`.
+    Whatever else holds tensors counts as well, so take the difference of two calls.
+    """
+    if device.type == 'cuda':
+        return sum(
+            segment['total_size'] for segment in torch.cuda.memory_snapshot()
+            if tuple(segment['segment_pool_id']) != (0, 0))
+    gc.collect()
+    tensors = [item for item in gc.get_objects()
+               if type(item) in (Tensor, nn.Parameter) and item.device == device]
+    rearranged = sum(tensor.nbytes for tensor in tensors if tensor.layout != torch.strided)
+    plain = _storages(tensor for tensor in tensors if tensor.layout == torch.strided)
+    told = _storages(known)
+    return rearranged + sum(
+        nbytes for address, nbytes in plain.items() if address not in told)
 
 
 def held_bytes(*roots: object) -> int:

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fast_sam2_ros.evaluation.costs import count_flops, held_bytes, working_bytes
+from fast_sam2_ros.evaluation.costs import (
+    count_flops, graph_bytes, held_bytes, working_bytes)
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.latency import StageClock
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
@@ -89,3 +90,14 @@ def test_a_tracker_holds_its_model_and_its_bank():
     weights = sum(p.nbytes for p in model.parameters()) + sum(b.nbytes for b in model.buffers())
     assert held_bytes(model) == weights
     assert held_bytes(model, tracker) >= weights + tracker.bank_bytes
+
+
+def test_a_graph_holds_what_nobody_else_does():
+    known = torch.zeros(1000)
+    before = graph_bytes(CPU, known)
+    more = torch.zeros(500)
+    hidden = more.to_mkldnn()
+    assert graph_bytes(CPU, known) - before == 4 * 500 + hidden.numel() * 4
+    assert graph_bytes(CPU, known, [more]) - before == 4 * 500
+    del hidden
+    assert graph_bytes(CPU, known, [more]) == before
