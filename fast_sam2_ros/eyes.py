@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from fast_sam2_ros.heap import keep_freed_memory
 from fast_sam2_ros.pruning.cues import FrameCues
 from fast_sam2_ros.region import Extent, Region
 from fast_sam2_ros.sam2.loaded import LoadedModel
@@ -53,6 +54,8 @@ class Eyes:
     def __init__(self, loaded: LoadedModel, dtype: str, roi: float, roi_refresh: int) -> None:
         """Take what `Tracker` takes; raises ParameterError for what is out of range."""
         self.parts = Sam2Parts(loaded.model, dtype)
+        if self.parts.device.type == 'cpu':
+            keep_freed_memory()
         self._preprocess = loaded.preprocess
         self.region = Region(self.parts.grid, roi, roi_refresh) if roi else None
         self._pixels: Tensor | None = None  # of the last whole frame that was encoded

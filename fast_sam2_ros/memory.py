@@ -201,6 +201,25 @@ class MemoryBank:
         self._recent.write(self._frame_ring.enter(), memory)
         self._pointers[self._pointer_ring.enter()].copy_(pointer)
 
+    def fill(self) -> None:
+        """
+        Fill what is empty with noise, after the conditioning frame, to see what a step costs.
+
+        Twenty frames would do the same and take longer: the time of a step depends on how many
+        tokens there are and not on what they say.
+        """
+        generator = torch.Generator(self.device).manual_seed(0)
+        count = self._recent.capacity
+        while not self.is_full:
+            self.append(
+                FrameMemory(
+                    features=torch.randn(
+                        count, self.memory_size, generator=generator,
+                        device=self.device).bfloat16(),
+                    index=torch.arange(count, dtype=torch.int32, device=self.device),
+                    score=torch.zeros(count, device=self.device)),
+                torch.randn(self.hidden_size, generator=generator, device=self.device))
+
     def read(self) -> BankView:
         """Return what the next frame may look at; a conditioning frame must have been stored."""
         ages, slots = self._frame_ring.ages, self._frame_ring.in_order()

@@ -12,6 +12,7 @@ all of them at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +35,9 @@ from fast_sam2_ros.pruning.routers import best_tokens, make_router
 from fast_sam2_ros.region import Extent
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import BOX_CORNERS, check_frame, Decoded, Encoded
+
+WARM_UP_FRAME = np.zeros((48, 64, 3), np.uint8)
+WARM_UP_BOX = (16.0, 12.0, 48.0, 36.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +186,44 @@ class Tracker:
         other._router.aim('')
         other._begin()
         return other
+
+    @property
+    def compiled(self) -> bool:
+        """Whether steps run as compiled graphs."""
+        return self._parts.stages.compiled
+
+    @torch.inference_mode()
+    def warm_up(
+        self, keep_ratios: Sequence[float], targets: int = 1, compile: bool = True
+    ) -> str:
+        """
+        Run the steady step of 1 and of `targets` targets at every keep ratio, and compile it.
+
+        After that nothing is compiled any more: what is not steady, or at another ratio, runs as
+        it is. Every tracker of the family runs the graphs. Returns '', or in words why there are
+        none. Its own target and memory stay as they are.
+        """
+        stages = self._parts.stages
+        try:
+            for ratio in keep_ratios:
+                for count in sorted({1, targets}):
+                    crew = self._stand_ins(ratio, count)
+                    with stages.recording() if compile else nullcontext():
+                        self.step_all(crew, WARM_UP_FRAME)
+        except Exception as error:  # whatever a compiler may raise: the code runs without it
+            stages.clear()
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            return f'the model could not be compiled: {reason[0]}'
+        return ''
+
+    def _stand_ins(self, keep_ratio: float, count: int) -> list[Tracker]:
+        """Return trackers that follow something, with full memories."""
+        crew = [self.another() for _ in range(count)]
+        for tracker in crew:
+            tracker.keep_ratio = keep_ratio
+            tracker.prompt(WARM_UP_FRAME, Prompt(box=WARM_UP_BOX))
+            tracker.bank.fill()
+        return crew
 
     @property
     def grid(self) -> tuple[int, int]:

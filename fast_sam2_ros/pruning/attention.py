@@ -18,8 +18,8 @@ of DAVIS the two were within a point of J.
 On a CPU the pruned cross attention sums over the memory as it is stored, M channels wide, and
 projects the sums afterwards: sum_i w_i (V m_i + b) = V (sum_i w_i m_i) + b, as weights sum to 1.
 With M = 64 of C = 256 that is five eighths of the arithmetic. It is quicker there as long as the
-weights of a block of queries fit into the cache; for all tokens of a large frame it is not, and on
-a GPU the fused attention is better than both.
+weights of a block of queries fit into the cache; for all tokens of a large frame it is not, and in
+bfloat16 or on a GPU the fused attention is better than both.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def memory_attention(
         every = stream.expand(targets, -1, -1)
         return module.layer_norm(_layers(module, every, rotary, memory, narrow=False))
     chosen = functional.embedding(queries, stream)
-    narrow = tokens.device.type == 'cpu'
+    narrow = tokens.device.type == 'cpu' and not torch.is_autocast_enabled('cpu')
     attended = module.layer_norm(_layers(module, chosen, rotary.at(queries), memory, narrow))
     places = queries[..., None].expand_as(attended)
     return module.layer_norm(stream).repeat(targets, 1, 1).scatter(1, places, attended)

@@ -21,7 +21,11 @@ from torch import Tensor
 
 from fast_sam2_ros.errors import ParameterError
 
-DTYPES = ('float32', 'bfloat16')
+# By how much a compiled stage may differ from the code that it was made of, in units of 1 or, of
+# larger values, of the largest; beyond it something is wrong with the compiler.
+TOLERANCES = {'float32': 1e-3, 'bfloat16': 5e-2}
+DTYPES = tuple(TOLERANCES)
+RUNS_TO_RECORD = 3  # a CUDA graph is recorded at the second run
 # Each set of shapes is a graph of its own: a few budgets, one or more targets, two windows.
 GRAPHS_OF_A_STAGE = 64
 
@@ -42,7 +46,6 @@ class Stages:
         self._device = device
         self._graphs: dict[tuple, Callable[..., Any]] = {}
         self._recording = False
-        self._on_gpu = device.type == 'cuda'
 
     def __call__(self, stage: Callable[..., Any], *arguments: Any) -> Any:
         """
@@ -60,17 +63,40 @@ class Stages:
             return stage(*arguments)
         key = (_name(stage), *map(_signature, arguments))
         graph = self._graphs.get(key)
-        if graph is None and self._recording:
-            graph = self._graphs[key] = torch.compile(
-                stage, fullgraph=True, dynamic=False,
-                mode='reduce-overhead' if self._on_gpu else None)
-        if graph is None:
-            return stage(*arguments)
-        if not self._on_gpu:
+        if graph is not None:
             return graph(*arguments)
-        # A CUDA graph writes its answers to the same place every time; these may be kept.
-        torch.compiler.cudagraph_mark_step_begin()
-        return _copied(graph(*arguments))
+        answer = stage(*arguments)
+        if self._recording:
+            self._graphs[key] = self._compiled(stage, arguments, answer)
+        return answer
+
+    def _compiled(
+        self, stage: Callable[..., Any], arguments: tuple[Any, ...], expected: Any
+    ) -> Callable[..., Any]:
+        """Compile a stage for some arguments; raise RuntimeError if it answers otherwise."""
+        if self._device.type == 'cuda':
+            replay = torch.compile(
+                stage, fullgraph=True, dynamic=False, mode='reduce-overhead')
+
+            def graph(*arguments: Any) -> Any:
+                # A CUDA graph writes its answers to one place; what is returned may be kept.
+                torch.compiler.cudagraph_mark_step_begin()
+                answer = replay(*arguments)
+                if isinstance(answer, Tensor):
+                    return answer.clone()
+                return tuple(tensor.clone() for tensor in answer)
+        else:
+            graph = torch.compile(
+                stage, fullgraph=True, dynamic=False, options={'freezing': True})
+        for _ in range(RUNS_TO_RECORD):
+            answer = graph(*arguments)
+        tolerance = TOLERANCES[self.dtype]
+        for got, wanted in zip(_flat(answer), _flat(expected)):
+            scale = wanted.float().abs().amax().clamp(min=1.0)
+            if not (got.float() - wanted.float()).abs().amax() <= tolerance * scale:
+                raise RuntimeError(
+                    f'{_name(stage)} gives another answer when compiled than when not')
+        return graph
 
     @property
     def compiled(self) -> bool:
@@ -103,7 +129,5 @@ def _signature(argument: Any) -> Any:
     return argument
 
 
-def _copied(answer: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    if isinstance(answer, Tensor):
-        return answer.clone()
-    return tuple(tensor.clone() for tensor in answer)
+def _flat(answer: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (answer,) if isinstance(answer, Tensor) else answer

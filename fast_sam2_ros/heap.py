@@ -1,0 +1,38 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""
+Keep memory that was freed, so that a step on the CPU finds its buffers where the last left them.
+
+PyTorch has no cache for memory of the CPU. By default glibc gives every large buffer back to the
+system when it is freed, and the next one comes page by page, zeroed by the kernel: at 1024 pixels
+that is a million page faults a step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+import sys
+
+# From glibc's malloc.h.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
+MOST = 2**31 - 1  # bytes; an int
+GROWTH = 64 * 2**20  # bytes by which the heap grows at a time
+
+
+@lru_cache
+def keep_freed_memory() -> bool:
+    """
+    Let the process keep what it frees; return whether the C library could be told so.
+
+    To be called before threads are started that allocate much, since each has a place of its own
+    by then. The process stays as large as it once had to be.
+    """
+    if not sys.platform.startswith('linux'):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return False
+    settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: MOST, M_TOP_PAD: GROWTH}
+    return all([mallopt(name, value) == 1 for name, value in settings.items()])
