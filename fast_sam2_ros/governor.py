@@ -17,7 +17,7 @@ from statistics import median
 from fast_sam2_ros.errors import ParameterError
 
 BUDGETS = (1.0, 0.7, 0.5, 0.3, 0.2, 0.1)
-GLANCE = 7  # steps whose median is enough to take a smaller budget
+GLANCE = 9  # steps whose median is enough to take a smaller budget
 WINDOW = 20  # steps that are needed to take a larger one
 FILLING = 7  # steps after which the bank holds no more frames of the budget before
 NOISE = 2.4  # median absolute deviations over the median: the 95th percentile of normal noise
@@ -98,13 +98,11 @@ class Governor:
     def _judge(self) -> None:
         latest = median(list(self._steps)[-GLANCE:])
         self._learn(latest)
-        full = len(self._steps) == WINDOW
-        usual = self._usual() if full else latest
-        if usual > self.target_ms:
-            self._shrink(usual, latest)
-        elif full:
-            if usual <= ROOM * self.target_ms:
-                self._message = ''
+        usual = self._usual() if len(self._steps) == WINDOW else None
+        if latest > self.target_ms or usual is not None and usual > self.target_ms:
+            self._shrink(latest, usual)
+        elif usual is not None:
+            self._message = ''
             if self._place > 0 and self._since >= self._needed(usual):
                 self._change(self._place - 1, latest)
 
@@ -122,20 +120,21 @@ class Governor:
             ratio = length / latest if place < self._place else latest / length
             self._ratios[min(place, self._place)] = max(ratio, 1.0)
 
-    def _shrink(self, usual: float, latest: float) -> None:
+    def _shrink(self, latest: float, usual: float | None) -> None:
         """Take the largest budget that is not known to be too much."""
         last = len(self._budgets) - 1
         if self._place == last:
-            self._message = (f'even a keep ratio of {self.keep_ratio:g} takes {usual:.0f} ms a '
-                             f'step, more than {self.target_ms:g} ms')
+            if latest > self.target_ms:  # and not only with the margin for noise
+                self._message = (f'even a keep ratio of {self.keep_ratio:g} takes {latest:.0f} '
+                                 f'ms a step, more than {self.target_ms:g} ms')
             return
         if self._climbed and self._since < TRIAL:
             self._patience = min(4 * self._patience, LONGEST)
         else:
             self._patience = max(self._patience // 4, WINDOW)
-        place = self._place
-        while usual > self.target_ms and place < last:
-            usual /= self._ratios.get(place, float('inf'))
+        place, expected = self._place, max(latest, usual or 0.0)
+        while expected > self.target_ms and place < last:
+            expected /= self._ratios.get(place, float('inf'))
             place += 1
         self._change(place, latest)
 

@@ -4,15 +4,34 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
-from fast_sam2_ros import cli
+from fast_sam2_ros import cli, grounding, offline
 from fast_sam2_ros.demo.scene import cut_out, fill
+from fast_sam2_ros.grounding.result import Grounding
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.media import open_media, read_mask, VideoWriter, write_image, write_mask
+from fast_sam2_ros.prompt import Prompt
 
 CATS = set(range(281, 286))  # ImageNet's classes
+
+
+class Halves:
+    """Finds what is left and what is right, at half of the frame."""
+
+    name = 'halves'
+
+    def ground(self, image, text):
+        mask = np.zeros(image.shape[:2], bool)
+        half = mask.shape[1] // 2
+        mask[10:-10, slice(4, half - 4) if text == 'left' else slice(half + 4, -4)] = True
+        return Grounding(label=text, score=0.9, box=None, mask=mask, relevance=None,
+                         prompt=Prompt(mask=mask))
+
+    def knows(self, text):
+        return True
 
 
 @pytest.fixture
@@ -63,6 +82,42 @@ def test_a_mask_is_taken_over_on_the_first_frame_of_a_folder(tmp_path, capsys):
     assert both / union > 0.6  # the model sees it on 16 x 16 pixels
 
 
+def test_several_targets_give_label_masks_and_a_list_in_track_json(clip, tmp_path, capsys,
+                                                                   monkeypatch):
+    monkeypatch.setattr(grounding, 'load_grounder', lambda *_: Halves())
+    command = ['track', str(clip), '--text', 'left; right;Left', '--model', 'random:micro']
+    assert cli.main([*command, '--out', str(tmp_path), '--tokens']) == 0
+    assert '6 of 6 frames tracked' in capsys.readouterr().out
+    frames = json.loads((tmp_path / 'track.json').read_text())['frames']
+    assert [[each['text'] for each in frame['targets']] for frame in frames] == [
+        ['left', 'right']] * 6
+    assert [each['state'] for each in frames[0]['targets']] == ['tracking', 'searching']
+    last = frames[-1]
+    assert last['target_text'] == 'left; right' and last['state'] == 'tracking'
+    assert [set(each) for each in last['targets']] == [
+        {'id', 'text', 'label', 'state', 'score', 'tokens_retained', 'bank_bytes'}] * 2
+    assert last['bank_bytes'] == sum(each['bank_bytes'] for each in last['targets'])
+    shown = set()
+    for path in (tmp_path / 'masks').iterdir():
+        shown |= set(np.unique(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)))
+    assert shown == {0, 1, 2}
+
+
+def test_settings_reach_the_session(clip, tmp_path, monkeypatch):
+    sessions = []
+    monkeypatch.setattr(offline, 'track', lambda session, *_: sessions.append(session))
+    command = ['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',
+               '--describer', 'none', '--grounder', 'none', '--out', str(tmp_path)]
+    assert cli.main(command) == 0
+    assert cli.main([*command, '--target-latency-ms', '50', '--min-keep-ratio', '0.3',
+                     '--max-targets', '2', '--dtype', 'bfloat16']) == 0
+    plain, governed = sessions
+    assert (plain.governor, plain.max_targets) == (None, 8)
+    assert (governed.governor.target_ms, governed.min_keep_ratio) == (50.0, 0.3)
+    assert governed.max_targets == 2
+    assert [each.tracker._parts.stages.dtype for each in sessions] == ['float32', 'bfloat16']
+
+
 def test_what_was_pointed_at_is_put_in_words(tmp_path):
     image, outline = cut_out('cat')
     (tmp_path / 'frames').mkdir()
@@ -89,6 +144,7 @@ def test_what_was_pointed_at_is_put_in_words(tmp_path):
     (['CLIP', '--box', '1,1,9,9', '--model', 'no/such-model'], 'fast-sam2 fetch no/such-model'),
     (['CLIP', '--box', '1,1,9,9', '--router', 'best', '--model', 'random:micro'], 'best'),
     (['CLIP', '--box', '1,1,9,9', '--device', 'abacus'], 'abacus'),
+    (['CLIP', '--text', 'a', '--model', 'random:micro', '--max-targets', '300'], 'max_targets'),
 ])
 def test_an_error_is_one_line_and_exit_code_2(clip, tmp_path, capsys, words, reason):
     words = [str(clip) if word == 'CLIP' else word for word in words]
@@ -101,6 +157,9 @@ def test_an_error_is_one_line_and_exit_code_2(clip, tmp_path, capsys, words, rea
 @pytest.mark.parametrize('words', [
     ['CLIP'], ['CLIP', '--text', 'a', '--box', '1,1,9,9'], ['CLIP', '--box', '1,2,3'],
     ['CLIP', '--text', 'a', '--keep-ratio', '0'], ['CLIP', '--text', 'a', '--keep-ratio', '1.5'],
+    ['CLIP', '--text', 'a', '--target-latency-ms', '-1'],
+    ['CLIP', '--text', 'a', '--max-targets', '0'],
+    ['CLIP', '--text', 'a', '--compile', 'maybe'], ['CLIP', '--text', 'a', '--dtype', 'float16'],
 ])
 def test_a_wrong_command_line_is_refused(clip, words, capsys):
     with pytest.raises(SystemExit) as error:

@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from fast_sam2_ros.overlay import Caption, COLOURS, contact_sheet, draw
+from fast_sam2_ros.overlay import Caption, colour_of, COLOURS, contact_sheet, draw
 from fast_sam2_ros.tracker import Latency
 
 GREY = np.full((480, 640, 3), 100, np.uint8)
@@ -65,3 +65,27 @@ def test_a_contact_sheet_holds_every_picture():
         assert (sheet[top:top + 48, left:left + 64] == 50 * index).all()
     titled = contact_sheet(pictures, columns=2, width=64, title='title')
     assert titled.shape[0] == sheet.shape[0] + 34
+
+
+def test_every_target_has_its_colour_and_its_name():
+    labels = MASK.copy()
+    labels[200:300, 200:400] = 3
+    names = ((1, 'cat'), (2, 'dog'), (3, 'bird'))
+    picture = draw(GREY, labels, Caption('tracking', 'cat; dog; bird', names=names))
+    for target, row in ((1, 150), (3, 250)):
+        np.testing.assert_allclose(
+            picture[row, 300], 0.62 * 100 + 0.38 * np.array(colour_of(target)), atol=1)
+    chips = [(picture == colour).all(axis=-1).sum() for colour in COLOURS[:3]]
+    assert chips[0] > 500 and chips[2] > 500 and chips[1] == 0  # the dog is not seen
+    assert colour_of(1) == colour_of(9) == COLOURS[0]
+
+
+def test_the_colours_can_be_told_apart_without_seeing_red_or_green():
+    # The matrices of F. Viénot, H. Brettel and J. Mollon (1999), on linear RGB.
+    linear = (np.array(COLOURS) / 255) ** 2.2
+    blind = [[[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+             [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]]
+    for seen in blind:
+        colours = 255 * (linear @ np.array(seen).T).clip(0, 1) ** (1 / 2.2)
+        apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
+        assert apart[~np.eye(len(COLOURS), dtype=bool)].min() > 25

@@ -1,6 +1,6 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The target's life, with a tracker and a grounder that answer as the test tells them."""
+"""A session and its targets' lives, with a tracker and a grounder that answer as they are told."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ import torch
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.sam2.loaded import LikenessLevels
-from fast_sam2_ros.session import Session, TargetState
+from fast_sam2_ros.session import Session, targets_in, TargetState
 from fast_sam2_ros.tracker import Latency, Prompt, StepResult
 
 FRAME = np.full((48, 64, 3), 120, dtype=np.uint8)
@@ -26,13 +26,20 @@ class FakeTracker:
     likenesses: list[float] = field(default_factory=lambda: [1.0])
     grid: tuple[int, int] = (4, 4)
     bank_bytes: int = 1000
-    keep_ratio: float = 0.5
+    keep_ratio: float = 1.0
     has_target: bool = False
     prompts: list[Prompt] = field(default_factory=list)
     steps: int = 0
     remembered: list[bool] = field(default_factory=list)
     aims: list[str] = field(default_factory=list)
     likeness_levels: LikenessLevels | None = LikenessLevels(same=0.45, sure=0.85)
+    memory_keep_ratio: float | None = None
+    step_ms: float = 5.0  # at a keep ratio of 1; what is kept is all that costs
+    others: list['FakeTracker'] = field(default_factory=list)
+
+    def another(self):
+        self.others.append(FakeTracker(keep_ratio=self.keep_ratio, step_ms=self.step_ms))
+        return self.others[-1]
 
     def aim(self, text):
         self.aims.append(text)
@@ -40,8 +47,9 @@ class FakeTracker:
     def _result(self, score: float, likeness: float = 1.0) -> StepResult:
         logits = torch.full((16, 16), -5.0)
         logits[4:12, 4:12] = 5.0
+        latency = Latency(1, 1, 1, 1, 1, total=self.keep_ratio * self.step_ms)
         return StepResult(logits=logits, score=score, iou=0.9, tokens_retained=8, tokens_total=16,
-                          bank_bytes=1000, latency=Latency(1, 1, 1, 1, 1, 5), grid=self.grid,
+                          bank_bytes=1000, latency=latency, grid=self.grid,
                           likeness=likeness)
 
     def prompt(self, frame, prompt, relevance=None):
@@ -408,3 +416,174 @@ def test_where_nobody_measured_likeness_the_object_score_decides(session, tracke
     assert session.state is TargetState.LOST
     assert states(session, [2.0]) == [TargetState.TRACKING]  # the words find it again
     assert tracker.remembered == [True] * 5
+
+
+@pytest.mark.parametrize('text, words', [
+    ('red mug; dog', ['red mug', 'dog']), ('dog', ['dog']), ('', []), (' ;; ', []),
+    ('dog;cat ;Dog; red  mug;red mug', ['dog', 'cat', 'red  mug'])])
+def test_a_text_names_targets_without_blanks_and_doubles(text, words):
+    assert list(targets_in(text).values()) == words
+
+
+@pytest.fixture
+def both(session, grounder):
+    """Return a session that tracks a cat and a dog, each since a frame of its own."""
+    grounder.visible.add('dog')
+    session.set_text('cat; dog')
+    states(session, [0.0, 0.1])
+    return session
+
+
+def test_several_targets_are_found_one_a_frame_and_tracked_together(session, tracker, grounder):
+    grounder.visible.add('dog')
+    session.set_text('cat; dog')
+    first, second, third = (session.process(FRAME, stamp) for stamp in (0.0, 0.1, 0.2))
+    assert grounder.calls == ['cat', 'dog']
+    tracking, searching = TargetState.TRACKING, TargetState.SEARCHING
+    assert [[each.state for each in report.targets] for report in (first, second)] == [
+        [tracking, searching], [tracking, tracking]]
+    assert [(each.id, each.text, each.label) for each in third.targets] == [
+        (1, 'cat', 'tabby cat'), (2, 'dog', 'tabby dog')]
+    assert third.target_text == 'cat; dog' and third.label == 'tabby cat'
+    assert [each.bank_bytes for each in third.targets] == [1000, 1000]
+    assert (first.bank_bytes, third.tokens_retained, third.tokens_total) == (2000, 8, 16)
+    assert first.latency.total != 5 and third.latency.total == 5
+    assert tracker.steps == 2 and tracker.others[0].steps == 1
+
+
+def test_adding_and_removing_a_target_leaves_the_others_alone(both, tracker, grounder):
+    prompts = len(tracker.prompts)
+    both.set_text('Cat; dog; bird')  # in no vocabulary
+    report = both.process(FRAME, 0.2)
+    assert [each.text for each in report.targets] == ['cat', 'dog', 'bird']
+    both.set_text('bird;dog')
+    report = both.process(FRAME, 0.3)
+    assert [(each.id, each.text) for each in report.targets] == [(2, 'dog'), (3, 'bird')]
+    assert report.target_text == 'bird; dog' and report.label == 'tabby dog'
+    assert not tracker.has_target and len(tracker.prompts) == prompts
+    both.set_text('bird; dog; cat')
+    report = both.process(FRAME, 0.4)
+    assert [(each.id, each.text) for each in report.targets] == [
+        (1, 'cat'), (2, 'dog'), (3, 'bird')]
+    assert len(tracker.prompts) == prompts + 1  # the cat took the free id and the free tracker
+    assert grounder.calls.count('dog') == 1 and tracker.others[0].steps == 3
+
+
+def test_the_same_text_of_several_is_searched_for_again(both, grounder):
+    both.set_text('cat;dog')
+    assert states(both, [0.2, 0.3]) == [TargetState.TRACKING] * 2
+    assert grounder.calls == ['cat', 'dog', 'cat', 'dog']
+
+
+def test_too_many_targets_are_refused_and_named(tracker, grounder):
+    session = Session(tracker, grounder, max_targets=2)
+    session.set_text('cat; dog; bird')
+    report = session.process(FRAME, 0.0)
+    assert [each.text for each in report.targets] == ['cat', 'dog']
+    assert "max_targets is 2: bird" in report.message
+    session.set_text('cat; dog')
+    assert 'max_targets' not in session.process(FRAME, 0.1).message
+    with pytest.raises(ParameterError, match='max_targets'):
+        Session(tracker, grounder, max_targets=0)
+
+
+def test_targets_take_turns_with_the_grounder(session, grounder):
+    grounder.vocabulary |= {'bird', 'fox'}
+    grounder.visible.clear()
+    session.set_text('cat; dog; bird; fox')
+    for index in range(40):
+        calls = len(grounder.calls)
+        session.process(FRAME, 0.5 * index)
+        assert len(grounder.calls) == calls + 1
+    assert {grounder.calls.count(word) for word in ('cat', 'dog', 'bird', 'fox')} == {10}
+
+
+def test_a_lost_target_is_stepped_with_the_others_while_it_is_searched_for(
+        both, tracker, grounder):
+    tracker.scores = [-1.0]  # the cat
+    grounder.visible.remove('cat')
+    states(both, [0.2, 0.3, 0.4])
+    report = both.process(FRAME, 2.0)
+    assert report.grounded and tracker.steps == 5 and tracker.others[0].steps == 4
+    cat, dog = report.targets
+    assert (cat.state, dog.state) == (TargetState.LOST, TargetState.TRACKING)
+    assert not cat.mask.any() and dog.mask.any()
+    assert report.state is TargetState.TRACKING and report.label == 'tabby dog'
+    assert report.step is dog.step and report.score == 3.0
+    tracker.others[0].scores = [-1.0]
+    states(both, [2.1, 2.2, 2.3])
+    assert both.state is TargetState.LOST
+
+
+def test_a_new_target_does_not_keep_the_others_from_their_step(session, tracker):
+    session.set_prompt(BOX, 'cat')
+    session.process(FRAME, 0.0)
+    session.set_text('cat; dog')  # the dog is not in view
+    assert session.process(FRAME, 0.1).targets[0].in_view and tracker.steps == 1
+
+
+def test_the_keep_ratio_is_that_of_all_targets(both, tracker):
+    both.keep_ratio = 0.3
+    both.memory_keep_ratio = 0.2
+    assert [each.keep_ratio for each in (tracker, *tracker.others)] == [0.3, 0.3]
+    assert [each.memory_keep_ratio for each in (tracker, *tracker.others)] == [0.2, 0.2]
+    both.set_text('cat; dog; bird')
+    assert tracker.others[-1].keep_ratio == 0.3
+    assert both.process(FRAME, 0.2).keep_ratio == 0.3
+    with pytest.raises(ParameterError, match='keep_ratio'):
+        both.keep_ratio = 0.0
+    with pytest.raises(ParameterError, match='target_latency_ms'):
+        both.target_latency_ms = -1.0
+    assert (both.keep_ratio, both.target_latency_ms) == (0.3, 0.0)
+
+
+def test_a_slow_tracker_keeps_fewer_tokens_until_the_latency_holds(session, tracker, caplog):
+    session.set_text('cat')
+    session.process(FRAME, 0.0)
+    session.target_latency_ms = 40.0
+    tracker.step_ms = 100.0
+    reports = [session.process(FRAME, 0.1 * index) for index in range(1, 200)]
+    assert reports[-1].keep_ratio == tracker.keep_ratio == 0.3
+    assert reports[-1].latency.total == 30.0
+    session.min_keep_ratio = 0.5
+    [session.process(FRAME, 20 + 0.1 * index) for index in range(200)]
+    assert tracker.keep_ratio == 0.5 and not session.governor.holds
+    assert '0.5 takes 50 ms' in session.governor.message
+    assert caplog.text.count('0.5 takes 50 ms') == 1
+    session.target_latency_ms = 0.0
+    assert tracker.keep_ratio == 1.0 and session.governor is None
+
+
+def test_only_steps_without_the_grounder_count_for_the_latency(tracker, grounder):
+    session = Session(tracker, grounder, target_latency_ms=1000.0, reground_period=0.0)
+    grounder.visible.clear()
+    session.set_text('cat; dog')
+    seen = []
+    session.governor.observe = lambda step_ms: seen.append(step_ms) or 1.0
+    states(session, np.arange(0, 1, 0.1))
+    assert not seen
+    grounder.visible |= {'cat', 'dog'}
+    states(session, [1.0, 1.1])
+    assert not seen
+    states(session, [1.2, 1.3])
+    assert seen == [5.0, 5.0]
+
+
+def test_every_budget_that_may_come_is_compiled_at_the_start(session, tracker):
+    asked = []
+    tracker.warm_up = lambda ratios: asked.append(tuple(ratios)) or ''
+    session.target_latency_ms, session.min_keep_ratio = 40.0, 0.3
+    session.compile()
+    assert asked == [(1.0, 0.7, 0.5, 0.3)] and session.fast_path == ''
+    session.keep_ratio = 0.7
+    assert session.fast_path == ''
+    session.keep_ratio = 0.6
+    assert 'keep ratio 0.6' in session.fast_path
+
+
+def test_why_nothing_is_compiled_is_kept_and_logged(session, tracker, caplog):
+    tracker.warm_up = lambda ratios: 'no compiler is here'
+    session.compile()
+    assert session.fast_path == 'no compiler is here' and 'no compiler' in caplog.text
+    session.keep_ratio = 0.3
+    assert session.fast_path == 'no compiler is here'

@@ -149,15 +149,15 @@ def evaluate_session(
     """
     Track one sequence with a session of `setting` and score it; call `progress` at each frame.
 
-    Times are those of `Session.process`, the first frame left out.
+    Times are those of `Session.process` and of the mask, the first frame left out.
     """
     point_or_name(session, sequence, task)
     masks, tokens, seconds = [], [], []
     for index, image in enumerate(sequence.images()):
         began = time.perf_counter()
         outcome = session.process(image, index / sequence.rate)
-        seconds.append(time.perf_counter() - began)
         masks.append(outcome.mask)
+        seconds.append(time.perf_counter() - began)
         if outcome.step is not None and index:
             tokens.append(outcome.tokens_retained)
         progress()

@@ -74,7 +74,7 @@ def test_track_json_has_the_iou_with_the_truth_of_each_frame(demo):
     assert [frame['index'] for frame in frames] == list(range(36))
     assert set(frames[0]) == {
         'index', 'stamp', 'state', 'target_text', 'score', 'tokens_retained', 'tokens_total',
-        'bank_bytes', 'latency_ms', 'iou'}
+        'bank_bytes', 'latency_ms', 'iou', 'targets'}
     assert set(frames[0]['latency_ms']) == {
         'encode', 'route', 'attend', 'decode', 'remember', 'total'}
     assert set(summary) == {'frames', 'mean_iou', 'fps', 'model', 'device', 'keep_ratio'}
