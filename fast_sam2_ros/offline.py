@@ -97,7 +97,7 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
 
     masks = arguments.out / 'masks'
     masks.mkdir(parents=True, exist_ok=True)
-    records, spent, reasons = [], 0.0, []
+    records, spent = [], 0.0
     with VideoWriter(arguments.out / 'overlay.mp4', media.fps) as writer:
         for frame in tqdm(media, total=media.count, unit='frame', desc='track', leave=False,
                           disable=None):
@@ -106,8 +106,6 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
             labels = report.labels()
             spent += time.perf_counter() - began
             records.append(record(frame.index, frame.stamp, report))
-            if report.grounded:
-                reasons.append(report.message)
             write = write_labels if len(report.targets) > 1 else write_mask
             write(masks / f'{frame.name}.png', labels)
             kept = report.kept if arguments.tokens else None
@@ -122,7 +120,12 @@ def track(session: Session, media: Media, arguments: argparse.Namespace) -> None
     if media.missing:
         print(f'{arguments.input} is cut short: {media.missing} of {media.count} frames could not '
               'be read')
-    if not tracked:
-        print(f'not found: {reasons[-1] if reasons else "the target was never in view"}')
+    for target in report.targets:
+        seen = sum(each.id == target.id and each.state == 'tracking'
+                   for entry in records for each in entry.targets)
+        if not seen:
+            print(f'not found: {target.message}')
+        elif len(report.targets) > 1:
+            print(f'{target.text}: {seen} of {len(records)} frames')
     print(f'{tracked} of {len(records)} frames tracked at {summary.fps:.1f} frames/s '
           f'({summary.model}, keep ratio {summary.keep_ratio:g}); see {arguments.out}')

@@ -201,6 +201,8 @@ class Session:
                 targets[key] = self._add(words[key])
         self._targets = [targets[key] for key in wanted]
         self._goal, self._refused = goal, [words[key] for key in goal[self.max_targets:]]
+        if self._refused:
+            logger.warning('%s', self._refusal)
 
     def set_prompt(self, prompt: Prompt, text: str = '') -> None:
         """Point at a new target in place of all others; the next frame starts to track it.
@@ -250,6 +252,11 @@ class Session:
             self._hold_latency(len(followed), latency.total)
         steps = started | {target.id: step for target, step in followed}
         return self._report(frame.shape[:2], steps, latency, searching is not None, keep_ratio)
+
+    @property
+    def _refusal(self) -> str:
+        return (f'not followed, since max_targets is {self.max_targets}: '
+                + name_some(self._refused))
 
     def _trackers(self) -> list[Tracker]:
         others = (target.tracker for target in self._targets)
@@ -353,8 +360,7 @@ class Session:
                      targets[0] if targets else None)
         message = 'no target' if first is None else first.message
         if self._refused:
-            message += (f'; not followed, since max_targets is {self.max_targets}: '
-                        + name_some(self._refused))
+            message += f'; {self._refusal}'
         rows, columns = self.tracker.grid
         return Report(
             state=self.state, target_text=self.target_text,

@@ -87,7 +87,8 @@ def test_several_targets_give_label_masks_and_a_list_in_track_json(clip, tmp_pat
     monkeypatch.setattr(grounding, 'load_grounder', lambda *_: Halves())
     command = ['track', str(clip), '--text', 'left; right;Left', '--model', 'random:micro']
     assert cli.main([*command, '--out', str(tmp_path), '--tokens']) == 0
-    assert '6 of 6 frames tracked' in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert 'left: 6 of 6 frames\nright: 5 of 6 frames\n6 of 6 frames tracked' in output
     frames = json.loads((tmp_path / 'track.json').read_text())['frames']
     assert [[each['text'] for each in frame['targets']] for frame in frames] == [
         ['left', 'right']] * 6
