@@ -236,18 +236,18 @@ def _prepare(
 ) -> tuple[Contender, Costs]:
     """Make a contender, step it until it is warm, and count what it costs in the last `steps`."""
     device = field.loaded.model.device
-    graphs = graph_bytes(device, field)
+    before = graph_bytes(device, field) if variant.compiled else 0
     contender = field.make(variant)
     for turn in range(1, steps):
         contender.step(frames[turn % len(frames)])
     frame = frames[steps % len(frames)]
     working = working_bytes(lambda: contender.step(frame), device)
-    graphs = graph_bytes(device, field, contender.held()) - graphs
+    after = graph_bytes(device, field, contender.held()) if variant.compiled else 0
     weights = held_bytes(contender.model)
     return contender, Costs(
         flops=field.count(variant, contender), weights_bytes=weights,
         state_bytes=held_bytes(contender.held()) - weights, working_bytes=working,
-        graph_bytes=max(0, graphs) if variant.compiled else 0)
+        graph_bytes=max(0, after - before))
 
 
 def take_turns(

@@ -5,7 +5,8 @@ What can be timed side by side: this package's tracker, and the two references, 
 
 Each is brought to its steady state when it is made: it has targets, and a memory as full as it
 gets. Ours fills a bank of fixed size. The references keep every frame; what is in their memory is
-copies of the first tracked one, as many as they ever look at.
+copies of the first tracked one, as many as they ever look at. What this package sets for a whole
+process, that freed memory is kept (`heap`), holds for the references as well.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from torch import nn, Tensor
 
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.official import build_official, open_state, track
-from fast_sam2_ros.memory import FrameMemory, MemoryBank
 from fast_sam2_ros.sam2.checkpoint import LoadedModel
 from fast_sam2_ros.sam2.loaded import Preprocess
 from fast_sam2_ros.sam2.parts import to_pixels
@@ -100,7 +100,7 @@ class Ours:
                 raise ParameterError(f'not compiled: {reason}')
         for tracker, box in zip(self._trackers, boxes(variant.targets)):
             tracker.prompt(first, Prompt(box=tuple(box)))
-            fill(tracker.bank)
+            tracker.bank.fill()
 
     def step(self, frame: np.ndarray) -> dict[str, float]:
         """Answer a frame; all stages."""
@@ -109,25 +109,6 @@ class Ours:
     def held(self) -> object:
         """Return the model and the trackers."""
         return self.model, self._trackers
-
-
-@torch.inference_mode()
-def fill(bank: MemoryBank) -> None:
-    """
-    Fill what is empty of a bank that holds a conditioning frame, with made-up frames.
-
-    Twenty steps would do the same and take minutes; the time of a step depends on how many tokens
-    there are and not on what they say.
-    """
-    while not bank.is_full:
-        count = bank.recent_tokens
-        bank.append(
-            FrameMemory(
-                features=torch.randn(
-                    count, bank.memory_size, dtype=torch.bfloat16, device=bank.device),
-                index=torch.arange(count, dtype=torch.int32, device=bank.device),
-                score=torch.zeros(count, device=bank.device)),
-            torch.randn(bank.hidden_size, device=bank.device))
 
 
 class Transformers:

@@ -24,6 +24,7 @@ def environment(device: str | torch.device) -> dict[str, str | int]:
         'system': platform.system(),
         'cores': os.cpu_count() or 1,
         'threads': torch.get_num_threads(),
+        'float32_matmul': torch.get_float32_matmul_precision(),
         'python': platform.python_version(),
         'torch': torch.__version__,
         'transformers': package_version('transformers'),

@@ -10,7 +10,7 @@ import torch
 
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.contenders import (
-    boxes, fill, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, Transformers, Variant)
+    boxes, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, Transformers, Variant)
 from fast_sam2_ros.evaluation.costs import count_flops, held_bytes
 from fast_sam2_ros.evaluation.official import official_is_installed, official_pair
 from fast_sam2_ros.evaluation.random_models import random_model
@@ -66,7 +66,7 @@ def test_a_filled_bank_is_as_large_as_one_that_has_run():
     filled, run = Tracker(loaded, keep_ratio=0.3), Tracker(loaded, keep_ratio=0.3)
     for tracker in (filled, run):
         tracker.prompt(FRAMES[0], Prompt(box=(20, 20, 160, 160)))
-    fill(filled.bank)
+    filled.bank.fill()
     for frame in FRAMES[1:]:
         run.step(frame)
     got, expected = filled.bank.read(), run.bank.read()
