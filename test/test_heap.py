@@ -1,0 +1,44 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is freed stays with the process."""
+
+import subprocess
+import sys
+
+from fast_sam2_ros import heap
+
+FAULTS = """
+import resource, sys
+import torch
+from fast_sam2_ros.heap import keep_freed_memory
+if sys.argv[1] == 'keep':
+    assert keep_freed_memory()
+def work():
+    for _ in range(5):
+        torch.ones(16, 2**20).add(1)
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(mode: str) -> int:
+    """Return the page faults of ten large buffers that come and go."""
+    done = subprocess.run([sys.executable, '-c', FAULTS, mode], capture_output=True, text=True,
+                          check=True)
+    return int(done.stdout.split()[-1])
+
+
+def test_large_buffers_are_found_where_the_last_were():
+    # 10 buffers of 64 MB: 16,384 pages each, unless the system gives huge ones.
+    usual, kept = faults('usual'), faults('keep')
+    assert kept < 1000
+    assert kept < usual / 10
+
+
+def test_elsewhere_than_on_linux_nothing_is_done(monkeypatch):
+    heap.keep_freed_memory.cache_clear()
+    monkeypatch.setattr(heap.sys, 'platform', 'darwin')
+    assert heap.keep_freed_memory() is False
+    heap.keep_freed_memory.cache_clear()
