@@ -7,7 +7,7 @@
 | camera | no image for `camera_timeout` | an unreadable image since the last report | not active | otherwise |
 | tracker | the last frame failed | images come and none is done for `camera_timeout`, a target is lost, or the latency target is not held | not active | otherwise |
 | memory | | less than 5 % of the machine's memory is free | not configured | otherwise |
-| model | `configure` failed | a fallback runs, or eager code where `compile` is `on` | not configured | otherwise |
+| model | `configure` failed | a fallback runs, or something is not compiled and `compile` is `on` | not configured | otherwise |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ModelInfo:
     """Which model runs where and how.
 
     fallback: why not the preferred one, or None; compiled: whether compiled graphs run;
-    uncompiled: why not, where they were asked for.
+    uncompiled: why not, or not for all budgets, where they were asked for.
     """
 
     name: str
@@ -168,8 +168,8 @@ class Diagnostics:
             verdict = DiagnosticStatus.STALE, 'the node is not configured'
         elif model.fallback is not None:
             verdict = DiagnosticStatus.WARN, f'{model.name} runs instead: {model.fallback}'
-        elif health.must_compile and not model.compiled:
-            verdict = DiagnosticStatus.WARN, f'eager code runs: {model.uncompiled}'
+        elif health.must_compile and model.uncompiled:
+            verdict = DiagnosticStatus.WARN, f'not compiled: {model.uncompiled}'
         else:
             verdict = DiagnosticStatus.OK, model.name
         values = {} if model is None else {

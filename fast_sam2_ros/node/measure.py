@@ -152,17 +152,12 @@ def running_node(command: Sequence[str], settings: dict[str, Value], log: Path) 
 
 
 def run_node(camera: Probe, listener: Probe, seconds: float, rate: float) -> NodeTurn:
-    """Let the camera send for some time, and count what comes back after the first second."""
-    camera.tell(seconds=seconds, rate=rate)
-    listener.tell(seconds=seconds + QUIET)
-    sent = camera.answer()['sent']
-    heard = listener.answer()
+    """Let the camera send for some time, and look at what comes back after the first second."""
+    sent, heard = _send(camera, listener, seconds, rate)
     arrivals = np.array(heard['arrivals'])
     if len(arrivals) < 3:
         raise FastSam2Error(f'the node answered {len(arrivals)} of {sent} images')
-    counted = arrivals >= arrivals[0] + SETTLE
-    if counted.sum() < 2:
-        counted[:] = True
+    counted = _settled(arrivals)
     inside = arrivals[counted]
     return NodeTurn(
         hz=(len(inside) - 1) / (inside[-1] - inside[0]), ages=np.array(heard['ages'])[counted],
@@ -170,14 +165,28 @@ def run_node(camera: Probe, listener: Probe, seconds: float, rate: float) -> Nod
         counts=heard['counts'])
 
 
+def _send(camera: Probe, listener: Probe, seconds: float, rate: float
+          ) -> tuple[int, dict[str, Any]]:
+    """Let the camera send for some time; return how many images, and what was heard."""
+    camera.tell(seconds=seconds, rate=rate)
+    listener.tell(seconds=seconds + QUIET)
+    return camera.answer()['sent'], listener.answer()
+
+
 def run_bare(loop: Probe, seconds: float, rate: float) -> BareTurn:
     """Let the bare loop run for some time; its first second does not count."""
     loop.tell(seconds=seconds, rate=rate)
     heard = loop.answer()
     begins, steps = np.array(heard['begins']), np.array(heard['step_ms'])
-    counted = begins >= begins[0] + min(SETTLE, seconds / 2)
+    counted = _settled(begins)
     return BareTurn(hz=1e3 * counted.sum() / steps[counted].sum(), steps=steps[counted],
                     tracked=float(np.mean(heard['tracked'])))
+
+
+def _settled(times: np.ndarray) -> np.ndarray:
+    """Tell which moments of a turn (s) count: not those of its beginning, if it has others."""
+    later = times >= times[0] + SETTLE
+    return later if later.sum() > 1 else np.ones(len(times), bool)
 
 
 def measure(settings: dict[str, Value], rates: Sequence[float], rounds: int, seconds: float,
@@ -232,8 +241,9 @@ def _warm_up(camera: Probe, listener: Probe, loop: Probe, rate: float) -> None:
     camera.tell(seconds=0.0, rate=rate)
     camera.answer()  # it waits for the node
     for _ in range(WARM_UPS):
-        node, bare = run_node(camera, listener, 3.0, rate), run_bare(loop, 3.0, rate)
-        if min(node.tracked, bare.tracked) > 0.9:
+        _, heard = _send(camera, listener, 5.0, rate)
+        bare = run_bare(loop, 5.0, rate)
+        if heard['tracked'] and np.mean(heard['tracked'][-5:]) == 1 and bare.tracked > 0.5:
             return
     raise FastSam2Error('the target was not tracked: name one that is in the demo scene')
 

@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -304,8 +305,8 @@ class TrackerNode(LifecycleNode):
         session = self._session_factory(settings)
         loaded = session.loaded
         self._model = ModelInfo(
-            loaded.name, loaded.source, str(loaded.model.device), loaded.fallback,
-            session.tracker.compiled, session.fast_path)
+            loaded.name, loaded.source, str(loaded.model.device), loaded.fallback)
+        self._look_at_code(session)
         code = 'compiled graphs' if session.tracker.compiled else 'eager code'
         self.get_logger().info(
             f'model {loaded.name} from {loaded.source} on {self._model.device}, {code}, ready '
@@ -331,9 +332,15 @@ class TrackerNode(LifecycleNode):
                     message.header, frame, report, self._mailbox.counts, self._settings,
                     session.tracker.compiled)
         self._frame_error = ''
+        self._look_at_code(session)
         self._too_slow = '' if session.governor is None else session.governor.message
         self._done_time = time.monotonic()
         self._say(report)
+
+    def _look_at_code(self, session: Session) -> None:
+        """Note what runs; a budget that was not compiled may come into force at any time."""
+        self._model = replace(
+            self._model, compiled=session.tracker.compiled, uncompiled=session.fast_path)
 
     def _read(self, serialized: bytes) -> tuple[Image | CompressedImage, np.ndarray]:
         try:

@@ -71,7 +71,7 @@ class ColourSession:
         self.set_text('')
 
     def process(self, frame: np.ndarray, stamp: float) -> SimpleNamespace:
-        time.sleep(self._milliseconds() / 1e3)
+        end = time.monotonic() + self._milliseconds() / 1e3
         if self._text == 'crash':
             raise RuntimeError('scripted crash')
         if self._box is not None:  # called by the colour that prevails there
@@ -87,6 +87,7 @@ class ColourSession:
         state = next((state for state in (State.TRACKING, State.LOST, State.SEARCHING)
                       if state in states), State.IDLE)
         first = next((target for target in targets if target.state == state), None)
+        time.sleep(max(0.0, end - time.monotonic()))  # with its own work a step is as long as that
         return SimpleNamespace(
             state=state, target_text=self._text, label=first.label if first else '',
             mask=(labels > 0).astype(np.uint8), labels=lambda: labels,
