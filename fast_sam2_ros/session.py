@@ -22,6 +22,7 @@ from fast_sam2_ros.errors import InputError, name_some, ParameterError
 from fast_sam2_ros.governor import allowed_budgets, Governor
 from fast_sam2_ros.pruning.budget import check_ratio
 from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport
+from fast_sam2_ros.sam2 import fast_path
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
 from fast_sam2_ros.target import Patience, Target, TargetState
@@ -92,7 +93,7 @@ class Session:
         self.loaded: LoadedModel | None = None
         self.governor: Governor | None = None
         self.fast_path = ''
-        self._compiled: set[float] | None = None  # keep ratios, None where nothing is
+        self._compiled: set[float] = set()  # keep ratios
         self._patience = Patience(lost_after, reground_period)
         self._targets: list[Target] = []  # in the order in which they were named
         self._last_stamp = -math.inf
@@ -327,11 +328,13 @@ class Session:
         self._keep_ratio, self._target_latency_ms, self._min_keep_ratio = settings
         self.governor = Governor(target_ms, keep_ratio, min_keep_ratio) if target_ms else None
         self._keep(keep_ratio)
-        if self._compiled and not self._compiled.issuperset(self._budgets()):
+        if self._compiled:
+            self.fast_path = ''
             rest = set(self._budgets()) - self._compiled
-            self.fast_path = ('not compiled at the start, and so slower: keep ratio '
-                              + name_some(f'{ratio:g}' for ratio in rest))
-            logger.warning('%s', self.fast_path)
+            if rest:
+                self.fast_path = ('not compiled at the start, and so slower: keep ratio '
+                                  + name_some(f'{ratio:g}' for ratio in rest))
+                logger.warning('%s', self.fast_path)
 
     def _keep(self, ratio: float) -> None:
         for tracker in self._trackers():
@@ -384,15 +387,14 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
                  reground_period: float = 1.0, preferred: str = PREFERRED,
                  describer: str = 'embedded', target_latency_ms: float = 0.0,
                  min_keep_ratio: float = 0.1, max_targets: int = 8, compile: str = 'auto',
-                 dtype: str = 'auto') -> Session:
+                 dtype: str = 'auto', roi: float = 0.0, roi_refresh: int = 10) -> Session:
     """Load a model and its grounder and return a session that waits for a target.
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
     that the model 'auto' looks for; `describer` is 'embedded', 'none', or a hub id or a folder
     (`grounding.describe.load_describer`). `compile` is 'on', 'off' or 'auto', `dtype` 'float32',
-    'bfloat16' or 'auto'; 'auto' is what is faster there: on a GPU compiled and in bfloat16, on a
-    CPU neither. The other names are those of `load_model`, `Tracker` and `Session`. Raise
+    'bfloat16' or 'auto' (`sam2.fast_path`). The other names are those of `load_model`, `Tracker` and `Session`. Raise
     CheckpointError or ParameterError, in words that tell what to do.
     """
     device = str(resolve_device(device))
@@ -401,7 +403,7 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
                       lost_after=lost_after, reground_period=reground_period,
                       describer=describer, target_latency_ms=target_latency_ms,
                       min_keep_ratio=min_keep_ratio, max_targets=max_targets, compile=compile,
-                      dtype=dtype)
+                      dtype=dtype, roi=roi, roi_refresh=roi_refresh)
 
 
 def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
@@ -410,25 +412,24 @@ def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                reground_period: float = 1.0, dense_conditioning: bool = True,
                memory_frames: int | None = None, describer: str = 'none',
                target_latency_ms: float = 0.0, min_keep_ratio: float = 0.1,
-               max_targets: int = 8, compile: str = 'off', dtype: str = 'float32') -> Session:
+               max_targets: int = 8, compile: str = 'off', dtype: str = 'float32',
+               roi: float = 0.0, roi_refresh: int = 10) -> Session:
     """Return a session on a model that is loaded already; otherwise as `open_session`.
 
     `dense_conditioning` and `memory_frames` are those of `Tracker`.
     """
-    on_gpu = device.startswith('cuda')
-    if compile not in ('auto', 'on', 'off'):
-        raise ParameterError(f'compile is {compile!r}; it must be auto, on or off')
-    if dtype == 'auto':
-        dtype = 'bfloat16' if on_gpu else 'float32'
+    where = loaded.model.device
+    compiled = fast_path.choose_compile(compile, where)
     tracker = Tracker(loaded, keep_ratio=keep_ratio, memory_keep_ratio=memory_keep_ratio,
                       router=router, dense_conditioning=dense_conditioning,
-                      memory_frames=memory_frames, dtype=dtype)
+                      memory_frames=memory_frames, dtype=fast_path.choose_dtype(dtype, where),
+                      roi=roi, roi_refresh=roi_refresh)
     session = Session(tracker, _open_grounder(grounder, loaded, tracker, device),
                       lost_after=lost_after, reground_period=reground_period,
                       describer=_open_describer(describer, device), max_targets=max_targets,
                       target_latency_ms=target_latency_ms, min_keep_ratio=min_keep_ratio)
     session.loaded = loaded
-    if compile == 'on' or compile == 'auto' and on_gpu:
+    if compiled:
         session.compile()
     return session
 

@@ -579,6 +579,8 @@ def test_every_budget_that_may_come_is_compiled_at_the_start(session, tracker):
     assert session.fast_path == ''
     session.keep_ratio = 0.6
     assert 'keep ratio 0.6' in session.fast_path
+    session.keep_ratio = 0.5
+    assert session.fast_path == ''
 
 
 def test_why_nothing_is_compiled_is_kept_and_logged(session, tracker, caplog):
