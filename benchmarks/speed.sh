@@ -16,6 +16,7 @@ time_piece() {  # NAME ARGUMENT...: one run of `fast-sam2 benchmark`
     local name=$1 code=0
     shift
     echo "== $name"
+    rm -f "$out/speed_$name.json"
     fast-sam2 benchmark --device cpu "$@" --json "$out/speed_$name.json" || code=$?
     [ "$code" -le 1 ]  # 1: some variant could not be run, and the file names it
 }

@@ -24,8 +24,8 @@ DEFINITIONS = (
     'full memory (16 frames), and the most that a steady step holds besides; "growth" what each '
     'further frame adds. "Speed" and "memory" are over ours with all tokens in the same run; "of '
     'limit" is how close the step is to one whose memory attention and routing cost nothing; "x '
-    'hf" and "x official" are throughput over that implementation in the same run, on the same '
-    'weights.')
+    'hf", "x official" and "x eager" are throughput over that implementation, or the same one not '
+    'compiled, in the same run, on the same weights; "x one target" the time over that of one.')
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -67,17 +67,23 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     'of limit': _number('of_limit', '.0%'),
     'x hf': _number('over_hf', '.2f'),
     'x official': _number('over_official', '.2f'),
+    'x eager': _number('over_eager', '.2f'),
+    'x one target': _number('of_one_target', '.2f'),
 }
 
 
+WORDS = ('model', 'dtype', 'variant')  # to the left on a terminal; numbers to the right
 # Left out on a terminal, which is not that wide.
 MARKDOWN_ONLY = ('run', 'pixels', 'p95', 'growth MB', 'memory')
 
 
-def _lines(result: dict[str, Any], columns: list[str]) -> list[list[str]]:
-    return [
-        [COLUMNS[column]({**row, 'stages': stages}) for column in columns]
-        for row, stages in stage_times(result['rows'])]
+def _lines(result: dict[str, Any], left_out: tuple[str, ...] = ()) -> list[list[str]]:
+    """Return the heads of the columns that have anything in them, and a line a variant."""
+    columns = [
+        [head, *(write({**row, 'stages': stages})
+                 for row, stages in stage_times(result['rows']))]
+        for head, write in COLUMNS.items() if head not in left_out]
+    return list(map(list, zip(*(column for column in columns if any(column[1:])))))
 
 
 def _notes(result: dict[str, Any]) -> list[str]:
@@ -90,23 +96,21 @@ def _notes(result: dict[str, Any]) -> list[str]:
 
 def table(result: dict[str, Any]) -> str:
     """Lay a result out for a terminal: a line a variant."""
-    columns = [column for column in COLUMNS if column not in MARKDOWN_ONLY]
-    lines = [columns, *_lines(result, columns)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
-    words = columns.index('variant')  # up to there to the left, numbers to the right
+    lines = _lines(result, MARKDOWN_ONLY)
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    sides = [str.ljust if head in WORDS else str.rjust for head in (lines or [[]])[0]]
     return '\n'.join([
-        *('  '.join(
-            cell.ljust(width) if column <= words else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths))).rstrip()
+        *('  '.join(side(cell, width) for cell, side, width in zip(line, sides, widths)).rstrip()
           for line in lines),
         *_notes(result)])
 
 
 def markdown(result: dict[str, Any]) -> str:
     """Write a result as a table in Markdown, with its definitions and where it is from."""
+    lines = _lines(result)
     return '\n'.join([
-        DEFINITIONS, '', markdown_line(list(COLUMNS)), markdown_line(['---'] * len(COLUMNS)),
-        *(markdown_line(line) for line in _lines(result, list(COLUMNS))), '',
+        DEFINITIONS, '', markdown_line(lines[0]), markdown_line(['---'] * len(lines[0])),
+        *(markdown_line(line) for line in lines[1:]), '',
         *(f'- {note}' for note in _notes(result))]) + '\n'
 
 

@@ -10,7 +10,7 @@ runs, each with its own environment; a row's `run` says which one, and nothing c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ TOTAL_KEYS = {
     'over_hf': "throughput over transformers' session, of the same dtype and targets, eager",
     'over_official': "throughput over Meta's predictor, of the same dtype and targets, compiled "
                      '(vos_optimized) where this is and that ran, else eager',
+    'over_eager': 'throughput of a compiled variant over the same that is not',
+    'of_one_target': 'median_ms over that of one target, all else the same',
 }
 
 
@@ -113,30 +115,33 @@ def _comparisons(each: Measured, others: list[Measured]) -> dict[str, float]:
     """Compare a variant with those that ran beside it; leave out what did not run."""
     median = each.median()
     found: dict[str, float] = {}
-    whole = _find(others, each.variant, OURS, each.variant.compiled)
+    variant = each.variant
+
+    def find(**settings: Any) -> Measured | None:
+        wanted = replace(variant, **settings)
+        return next((other for other in others if other.variant == wanted), None)
+
+    whole = find(implementation=OURS, keep_ratio=ALL_TOKENS)
     if whole is not None:
         limit = float(np.median([
             step[TOTAL] - sum(step[stage] for stage in PRUNED_STAGES) for step in whole.steps]))
-        if each.variant.implementation == OURS:
+        if variant.implementation == OURS:
             found |= {'limit_ms': limit, 'of_limit': limit / median}
         found |= {'speed': whole.median() / median,
                   'memory': each.costs.peak_bytes / whole.costs.peak_bytes}
-    hf = _find(others, each.variant, HF, False)
-    if hf is not None:
-        found['over_hf'] = hf.median() / median
-    official = (_find(others, each.variant, OFFICIAL, each.variant.compiled)
-                or _find(others, each.variant, OFFICIAL, False))
-    if official is not None:
-        found['over_official'] = official.median() / median
+    official = find(implementation=OFFICIAL, keep_ratio=ALL_TOKENS)
+    for key, other in (
+        ('over_hf', find(implementation=HF, keep_ratio=ALL_TOKENS, compiled=False)),
+        ('over_official', official or find(
+            implementation=OFFICIAL, keep_ratio=ALL_TOKENS, compiled=False)),
+        ('over_eager', find(compiled=False) if variant.compiled else None),
+    ):
+        if other is not None:
+            found[key] = other.median() / median
+    one = find(targets=1)
+    if one is not None:
+        found['of_one_target'] = median / one.median()
     return found
-
-
-def _find(
-    measured: list[Measured], like: Variant, implementation: str, compiled: bool
-) -> Measured | None:
-    """Return the variant with all tokens, and dtype and targets as `like` has them."""
-    wanted = Variant(implementation, like.dtype, compiled, ALL_TOKENS, like.targets)
-    return next((each for each in measured if each.variant == wanted), None)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -82,6 +82,9 @@ def test_only_the_same_dtype_and_number_of_targets_are_compared():
     assert pruned['over_hf'] == 2.0 and 'speed' in pruned
     assert 'over_hf' not in half and 'speed' not in half
     assert double['over_hf'] == 2.0 and 'speed' not in double
+    assert (pruned['of_one_target'], double['of_one_target']) == pytest.approx((1.0, 90 / 64))
+    assert 'of_one_target' not in totals(make_rows([measured(ours(0.3, targets=2), [
+        step(1, 9, 90)])], COMMON))[0]
     assert hf['speed'] == pytest.approx(104 / 128) and hf['over_hf'] == 1.0
     assert 'limit_ms' not in hf and 'of_limit' not in hf
 
@@ -93,6 +96,7 @@ def test_compiled_is_compared_with_the_compiled_official_where_that_ran():
     ran = totals(make_rows([WHOLE, compiled, eager_official, their_compiled], COMMON))
     assert [row['over_official'] for row in ran[:2]] == pytest.approx([200 / 104, 3.0])
     assert ran[1]['speed'] == 1.0 and ran[1]['limit_ms'] == 40
+    assert ran[1]['over_eager'] == pytest.approx(104 / 50) and 'over_eager' not in ran[0]
     alone = totals(make_rows([WHOLE, compiled, eager_official], COMMON))
     assert alone[1]['over_official'] == 4.0
 
