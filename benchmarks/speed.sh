@@ -33,7 +33,7 @@ for piece in $pieces; do
             time_piece $piece --model tiny --keep-ratio 1.0,0.5,0.3,0.1 --against hf,official \
                 --dtype bfloat16 --repeats 5 ;;
         tiny_compiled)
-            time_piece $piece --model tiny --keep-ratio 1.0,0.3 --compile off,on --repeats 5 ;;
+            time_piece $piece --model tiny --keep-ratio 1.0,0.3 --compile off,on --repeats 3 ;;
         embedded)
             time_piece $piece --model embedded --keep-ratio 1.0,0.5,0.3,0.1 --against hf \
                 --dtype float32,bfloat16 --targets 1,8 --repeats 15 ;;

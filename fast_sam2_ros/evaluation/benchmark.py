@@ -19,6 +19,7 @@ from itertools import product
 from pathlib import Path
 import shlex
 import sys
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ FULL_SIZE = 1024  # pixels a side of SAM 2's own input
 OFFICIAL_STEP = 64  # image sizes that Meta's predictor takes are multiples of it
 FRAMES = 8  # different frames, used again and again
 NOT_ALL = 1  # exit code where a variant could not be run and others could
+WIDTH = 99  # of the help
 COMPILATION = {'off': False, 'on': True}
 
 EPILOG = f"""examples:
@@ -55,11 +57,13 @@ EPILOG = f"""examples:
   fast-sam2 benchmark --model embedded --compile off,on --targets 1,8 --keep-ratio 0.3
   fast-sam2 benchmark --from speed.json,embedded.json --markdown speed.md --plot speed.png
 
-{report.DEFINITIONS}
+{textwrap.fill(report.DEFINITIONS, WIDTH)}
 
 A row of the JSON is a stage of a variant: times in ms, gflop of one steady step, peak_bytes of the
 whole variant. The rows of the stage total have as well:
-""" + '\n'.join(f'  {key + ":":<15} {meaning}' for key, meaning in TOTAL_KEYS.items())
+""" + '\n'.join(
+    textwrap.fill(f'  {key + ":":<15} {meaning}', WIDTH, subsequent_indent=' ' * 18)
+    for key, meaning in TOTAL_KEYS.items())
 
 
 @dataclass(frozen=True)
