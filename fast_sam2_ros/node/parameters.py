@@ -99,12 +99,11 @@ class Settings:
         0.1, 'Share of the tokens that target_latency_ms cannot take the node below.',
         low=0.05, high=1.0)
     compile: str = _fixed(
-        'auto', 'Run compiled graphs: on, off, or auto (where they help). They are made before '
-        'configure ends, which takes about a minute the first time.',
-        choices=('auto', 'on', 'off'))
+        'auto', 'Run compiled graphs: on, off, or auto (on a GPU). They are made before configure '
+        'ends, which takes about a minute the first time.', choices=('auto', 'on', 'off'))
     dtype: str = _fixed(
-        'auto', 'Precision of the model\'s matrix products; auto takes bfloat16 where the device '
-        'is quick with it.', choices=('auto', 'float32', 'bfloat16'))
+        'auto', 'Precision of the model\'s matrix products; auto is bfloat16 on a GPU, else '
+        'float32.', choices=('auto', 'float32', 'bfloat16'))
     target_text: str = _fixed(
         '', 'What to track until a text arrives, several with ; between them; empty for nothing.')
     max_targets: int = _fixed(

@@ -299,9 +299,11 @@ class TrackerNode(LifecycleNode):
 
     def _open(self, settings: Settings) -> Session:
         began = time.monotonic()
-        compiling = '' if settings.compile == 'off' else (
-            '; where it is compiled, this takes about a minute the first time')
-        self.get_logger().info(f'loading the model {settings.model}{compiling}')
+        may_compile = (settings.compile == 'on'
+                       or settings.compile == 'auto' and settings.device != 'cpu')
+        self.get_logger().info(f'loading the model {settings.model}' + (
+            '; where it is compiled, this takes about a minute the first time'
+            if may_compile else ''))
         session = self._session_factory(settings)
         loaded = session.loaded
         self._model = ModelInfo(
