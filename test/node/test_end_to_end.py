@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node with the real model: the demo scene's photographs in, named targets out."""
 
+import cv2
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.demo.scene import cut_out, fill, Scene
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.msg import TrackerStatus
@@ -54,6 +56,39 @@ def test_targets_are_named_found_followed_and_not_found(bench):
     assert not bench.pixels(bench.masks[-1]).any()
     assert bench.statuses[-1].state == TrackerStatus.SEARCHING
     assert 'elephant' in bench.statuses[-1].message
+
+
+def test_two_targets_in_one_text_have_a_label_each_and_a_latency_is_held_as_far_as_it_goes(bench):
+    cat, motorcycle = (cv2.resize(cut_out(name)[0], (480, 480)) for name in ('cat', 'motorcycle'))
+    picture = np.hstack([cat, motorcycle])
+    bench.start_active('-p', 'model:=embedded', '-p', 'device:=cpu', '-p', 'mask_format:=label',
+                       '-p', 'diagnostics_period:=0.3', module=TRACKER, loading=LOADING)
+    bench.say('cat; motorcycle')
+    bench.spin(0.2)
+    for _ in range(4):
+        mask = bench.answer(picture, timeout=60)
+    first, second = bench.statuses[-1].targets
+    assert (first.id, first.text, second.id, second.text) == (1, 'cat', 2, 'motorcycle')
+    assert first.state == second.state == TrackerStatus.TRACKING
+    assert first.bank_bytes == second.bank_bytes > 0
+    assert bench.statuses[-1].bank_bytes == first.bank_bytes + second.bank_bytes
+    for number, columns in ((1, slice(0, 480)), (2, slice(480, 960))):
+        shown = mask == number
+        assert shown[:, columns].sum() > 0.9 * shown.sum() > 0.05 * 480 * 480
+    assert set(np.unique(mask)) == {0, 1, 2}
+
+    # No budget holds a millisecond: the least is taken, and it is said.
+    assert bench.set(target_latency_ms=1.0, min_keep_ratio=0.3).successful
+    bench.wait(lambda: bench.answer(picture, timeout=60) is not None
+               and abs(bench.statuses[-1].keep_ratio - 0.3) < 1e-6, 60, 'the least budget')
+    assert {target.state for target in bench.statuses[-1].targets} == {TrackerStatus.TRACKING}
+
+    def warned() -> bool:
+        bench.answer(picture, timeout=60)
+        task = bench.tasks['tracker: tracker']
+        return task.level == DiagnosticStatus.WARN and '1 ms' in task.message
+
+    bench.wait(warned, 60, 'a warning')
 
 
 def test_a_target_that_is_pointed_at_is_put_in_words(bench):
