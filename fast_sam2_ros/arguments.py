@@ -70,8 +70,13 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
                         help='compile the model before the first frame, which takes long; auto '
                              'does so on a GPU (default: %(default)s)')
     parser.add_argument('--dtype', choices=('auto', 'float32', 'bfloat16'), default='auto',
-                        help='what the model computes in; auto is bfloat16 on a GPU, else '
-                             'float32 (default: %(default)s)')
+                        help='what the model computes in; auto is bfloat16 where the GPU or the '
+                             'CPU has matrix units for it (default: %(default)s)')
+    parser.add_argument('--roi', type=float, default=0.0, metavar='R',
+                        help='encode only a window around the target, of this share of the '
+                             "frame's sides, in (0, 1]; 0 for whole frames (default: %(default)g)")
+    parser.add_argument('--roi-refresh', type=positive, default=10, metavar='N',
+                        help='then encode the whole frame every N frames (default: %(default)s)')
 
 
 def open_session_from(arguments: argparse.Namespace, describer: str = 'none') -> Session:
@@ -82,4 +87,5 @@ def open_session_from(arguments: argparse.Namespace, describer: str = 'none') ->
         model=arguments.model, device=arguments.device, grounder=arguments.grounder,
         keep_ratio=arguments.keep_ratio, router=arguments.router, describer=describer,
         target_latency_ms=arguments.target_latency_ms, min_keep_ratio=arguments.min_keep_ratio,
-        max_targets=arguments.max_targets, compile=arguments.compile, dtype=arguments.dtype)
+        max_targets=arguments.max_targets, compile=arguments.compile, dtype=arguments.dtype,
+        roi=arguments.roi, roi_refresh=arguments.roi_refresh)

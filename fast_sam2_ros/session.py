@@ -394,8 +394,8 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
     that the model 'auto' looks for; `describer` is 'embedded', 'none', or a hub id or a folder
     (`grounding.describe.load_describer`). `compile` is 'on', 'off' or 'auto', `dtype` 'float32',
-    'bfloat16' or 'auto' (`sam2.fast_path`). The other names are those of `load_model`, `Tracker` and `Session`. Raise
-    CheckpointError or ParameterError, in words that tell what to do.
+    'bfloat16' or 'auto' (`sam2.fast_path`). The other names are those of `load_model`, `Tracker`
+    and `Session`. Raise CheckpointError or ParameterError, in words that tell what to do.
     """
     device = str(resolve_device(device))
     return session_on(load_model(model, device, preferred), device, keep_ratio=keep_ratio,

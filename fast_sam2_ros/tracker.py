@@ -188,6 +188,11 @@ class Tracker:
         return other
 
     @property
+    def dtype(self) -> str:
+        """What the model computes in: 'float32' or 'bfloat16'."""
+        return self._parts.stages.dtype
+
+    @property
     def compiled(self) -> bool:
         """Whether steps run as compiled graphs."""
         return self._parts.stages.compiled

@@ -60,10 +60,14 @@ class Setting:
     memory_frames: int | None
     image_size: int | None
     dense_conditioning: bool
+    dtype: str
+    roi: float
+    roi_refresh: int
 
     def __str__(self) -> str:
         """Name what varies within a run."""
-        return f'{self.model}, {self.router}, keep ratio {self.keep_ratio:g}'
+        window = f', window {self.roi:g}' if self.roi else ''
+        return f'{self.model}, {self.router}, keep ratio {self.keep_ratio:g}, {self.dtype}{window}'
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,8 @@ def evaluate_session(
         fps=1 / float(steps.mean()), step_ms_median=1000 * float(np.median(steps)),
         step_ms_p95=1000 * float(np.percentile(steps, 95)),
         tokens_retained=float(np.mean(tokens)) if tokens else 0.0,
-        bank_bytes=tracker.bank_bytes, frames=len(masks), **score_frames(sequence, masks))
+        bank_bytes=tracker.bank_bytes, frames=len(masks), dtype=tracker.dtype,
+        roi=setting.roi, **score_frames(sequence, masks))
 
 
 def evaluate_setting(
@@ -190,7 +195,8 @@ def evaluate_setting(
             loaded, device, keep_ratio=setting.keep_ratio, router=setting.router,
             grounder=grounder if task.prompt == 'text' else 'none',
             memory_keep_ratio=setting.memory_keep_ratio, memory_frames=setting.memory_frames,
-            dense_conditioning=setting.dense_conditioning)
+            dense_conditioning=setting.dense_conditioning, dtype=setting.dtype, roi=setting.roi,
+            roi_refresh=setting.roi_refresh)
         some.append(evaluate_session(session, sequence, task, setting, progress))
     return [*some, mean_row(some)]
 
@@ -229,6 +235,10 @@ def run(
                 outcome = f'J&F {more[-1].JF:.3f}, {more[-1].fps:.2f} frames/s'
             tqdm.write(f'{count}/{len(settings)} {setting}: {outcome}', file=sys.stderr)
             yield Result(about, found, errors)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(part) for part in text.split(',')]
 
 
 def _names(text: str) -> list[str]:
@@ -271,6 +281,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='recent frames to remember (default: as many as the model does)')
     group.add_argument('--memory-keep-ratio', type=ratio, metavar='R',
                        help='share of the tokens to remember (default: the keep ratio)')
+    group.add_argument('--dtype', type=_names, default=['float32'], metavar='A,B',
+                       help='what the model computes in: float32, bfloat16 or auto (default: '
+                            'float32)')
+    group.add_argument('--roi', type=_numbers, default=[0.0], metavar='R,R',
+                       help='encode a window around the target, of this share of the frame\'s '
+                            'sides; 0 for whole frames (default: 0)')
+    group.add_argument('--roi-refresh', type=int, default=10, metavar='N',
+                       help='then encode the whole frame every N frames (default: %(default)s)')
     group.add_argument('--prune-conditioning', action='store_true',
                        help='prune the first frame in the memory as well, as published')
     group = parser.add_argument_group('report')
@@ -318,9 +336,11 @@ def _run_as_asked(arguments: argparse.Namespace) -> Iterator[Result]:
         arguments.every)
     settings = [
         Setting(model, router, keep, arguments.memory_keep_ratio, arguments.memory_frames,
-                arguments.image_size, not arguments.prune_conditioning)
-        for model, router, keep in product(
-            _names(arguments.model), arguments.router, arguments.keep_ratio)]
+                arguments.image_size, not arguments.prune_conditioning, dtype, roi,
+                arguments.roi_refresh)
+        for model, router, keep, dtype, roi in product(
+            _names(arguments.model), arguments.router, arguments.keep_ratio, arguments.dtype,
+            arguments.roi)]
     if not settings:
         raise ParameterError('--model, --router and --keep-ratio need a value each')
     return run(settings, task, str(resolve_device(arguments.device)), arguments.grounder,

@@ -70,7 +70,9 @@ def _line(first: str, row: Row) -> str:
         remembered = f'{row.memory_keep_ratio:g}'
         if not row.dense_conditioning:
             remembered += ', also of the first frame'
-        cells += [row.model, str(row.image_size), row.router, f'{row.keep_ratio:g}', remembered,
+        model = row.model if row.dtype == 'float32' else f'{row.model}, {row.dtype}'
+        pixels = f'{row.image_size}, window {row.roi:g}' if row.roi else str(row.image_size)
+        cells += [model, pixels, row.router, f'{row.keep_ratio:g}', remembered,
                   str(row.memory_frames)]
     cells.append('text' if row.prompt == 'text' else
                  f'{row.prompt} and text' if row.with_text else row.prompt)
@@ -171,5 +173,9 @@ def _unusual(row: Row, alike: list[Row]) -> Iterator[str]:
         yield f'{row.memory_keep_ratio:g} in memory'
     if not row.dense_conditioning:
         yield 'first frame pruned'
+    if row.dtype != mode(other.dtype for other in alike):
+        yield row.dtype
+    if row.roi:
+        yield f'window {row.roi:g}'
     if row.with_text and row.prompt != 'text':
         yield 'named'

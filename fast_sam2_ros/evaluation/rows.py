@@ -16,7 +16,7 @@ from fast_sam2_ros.errors import InputError, ParameterError
 MEAN = 'mean'  # in place of a sequence's name
 BASELINE = 'repeat-first-mask'
 SETTING = ('data', 'model', 'router', 'keep_ratio', 'prompt', 'with_text', 'image_size',
-           'memory_frames', 'memory_keep_ratio', 'dense_conditioning')
+           'memory_frames', 'memory_keep_ratio', 'dense_conditioning', 'dtype', 'roi')
 # Of a mean, over sequences. The bank is as large in all of them, and frames are added.
 AVERAGED = ('J', 'F', 'JF', 'J_recall', 'J_decay', 'F_recall', 'F_decay', 'found', 'fps',
             'step_ms_median', 'step_ms_p95', 'tokens_retained')
@@ -36,6 +36,8 @@ class Row:
     image_size: pixels a side of the model's input; memory_frames: recent frames remembered;
     memory_keep_ratio: share of their tokens; dense_conditioning: whether the first frame keeps
     all of its own.
+    dtype: what the model computed in; roi: side of the window that is encoded, as a share of the
+    frame's, 0 for whole frames.
     frames: how many there were; found: the share of them that gave a mask.
     """
 
@@ -64,6 +66,8 @@ class Row:
     step_ms_p95: float
     frames: int
     found: float
+    dtype: str = 'float32'
+    roi: float = 0.0
 
     @property
     def setting(self) -> tuple:
