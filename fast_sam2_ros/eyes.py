@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.heap import keep_freed_memory
+from fast_sam2_ros.likeness import Look
 from fast_sam2_ros.pruning.cues import FrameCues
 from fast_sam2_ros.region import Extent, Region
 from fast_sam2_ros.sam2.loaded import LoadedModel
@@ -26,14 +27,21 @@ class Sight:
     A frame, encoded, or a window of it; `parts` are the model's for what was encoded.
 
     `cues` are what its features say by themselves, `colours` (N, 3) the mean RGB in 0..255 of the
-    tokens' cells, `window` is None for the whole frame.
+    tokens' cells, `usual` (C,) the mean token of this or of the last whole frame; `window` is None
+    for the whole frame.
     """
 
     parts: Sam2Parts
     encoded: Encoded
     cues: FrameCues
     colours: Tensor
+    usual: Tensor
     window: Window | None
+
+    def look(self, logits: Tensor) -> Look:
+        """Look at what a mask shows, (4h, 4w) positive on it."""
+        return Look.at(
+            self.colours, self.encoded.tokens, logits, self.parts.grid, self.usual)
 
     def on_whole(self, decoded: Decoded) -> Decoded:
         """Return an answer as it is on the whole frame: the target is not outside the window."""
@@ -91,8 +99,9 @@ class Eyes:
             parts = parts.cut(window)
             pixels = window.of(pixels, 16).contiguous()
         encoded = parts.encode(pixels)
+        usual = encoded.tokens.mean(0) if window is None else self._sight.usual
         sight = Sight(parts, encoded, FrameCues(encoded.feature_map),
-                      to_colours(pixels, self._preprocess, parts.grid), window)
+                      to_colours(pixels, self._preprocess, parts.grid), usual, window)
         if window is None:
             self._pixels, self._sight = pixels, sight
         return sight

@@ -31,20 +31,24 @@ class Look:
     colour: Tensor
 
     @classmethod
-    def at(cls, colours: Tensor, tokens: Tensor, logits: Tensor, grid: tuple[int, int]) -> Look:
+    def at(
+        cls, colours: Tensor, tokens: Tensor, logits: Tensor, grid: tuple[int, int],
+        usual: Tensor | None = None
+    ) -> Look:
         """
         Look at what a mask shows.
 
         colours: (N, 3), the mean RGB of every token's cell in 0..255.  tokens: (N, C), both row by
-        row over the grid (h, w).  logits: (4h, 4w), positive on the mask.
+        row over the grid (h, w).  logits: (4h, 4w), positive on the mask.  usual: (C,), the mean
+        token of the whole frame, None where `tokens` are all of it.
         """
         cover = functional.adaptive_avg_pool2d((logits > 0).float()[None, None], grid).flatten()
         cover = cover * (cover >= LEAST_COVER)
         cover = cover / cover.sum().clamp(min=1e-6)
-        tokens = tokens.float()
+        usual = tokens.mean(0) if usual is None else usual
         red, green, blue = (cover @ colours / COLOUR_RANGE).unbind()
         colour = torch.stack([torch.ones_like(red), red - green, (red + green) / 2 - blue])
-        return cls(functional.normalize(cover @ (tokens - tokens.mean(0)), dim=0),
+        return cls(functional.normalize(cover @ (tokens - usual), dim=0),
                    functional.normalize(colour, dim=0))
 
     def like(self, other: Look) -> Tensor:

@@ -25,7 +25,7 @@ from torch.nn import functional
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.eyes import Eyes, Sight
 from fast_sam2_ros.latency import Latency, StageClock
-from fast_sam2_ros.likeness import Look, Looks
+from fast_sam2_ros.likeness import Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
@@ -317,7 +317,7 @@ class Tracker:
 
     def decline(self) -> None:
         """Do not remember the frame of the last step: it leaves no trace."""
-        self._pending = None
+        self._pending = self._extent = None
 
     @torch.inference_mode()
     def prompt(
@@ -349,8 +349,8 @@ class Tracker:
         (features,) = self._parts.encode_memory(sight.encoded, [decoded], prompted=True)
         memory = self._choose(sight, features, cues, self._conditioning_budget)
         self.bank.condition(memory, decoded.pointer)
-        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, self.grid)
-        self._target, self._pending = _Target(probe, history, Looks.begin(look)), None
+        looks = Looks.begin(sight.look(decoded.logits))
+        self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
 
         return self._answer_prompt(decoded, clock)
@@ -369,10 +369,12 @@ class Tracker:
         clock.lap('encode')
         decoded = self._decode_prompt(sight.encoded, frame.shape[:2], prompt)
         clock.lap('decode')
-        if self._target is None:
-            return self._answer_prompt(decoded, clock)
-        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, self.grid)
-        return self._answer_prompt(decoded, clock, self._target.looks.likeness(look))
+        likeness = None
+        if self._target is not None:
+            likeness = self._target.looks.likeness(sight.look(decoded.logits))
+        result = self._answer_prompt(decoded, clock, likeness)
+        self._extent = None  # it need not be where the target was
+        return result
 
     @torch.inference_mode()
     def set_relevance(self, relevance: np.ndarray) -> None:
@@ -434,7 +436,7 @@ class Tracker:
     ) -> _Answer:
         """Prepare what the next step takes in; return what this one says."""
         target = self._target
-        look = Look.at(sight.colours, sight.encoded.tokens, decoded.logits, sight.parts.grid)
+        look = sight.look(decoded.logits)
         whole = sight.on_whole(decoded)
         history = target.history.then(whole)
         seen = history if sight.window is None else history.within(sight.window)

@@ -28,6 +28,7 @@ from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2Vision
 from fast_sam2_ros.errors import CheckpointError, InputError, ParameterError
 from fast_sam2_ros.sam2.hiera import run_hiera
 from fast_sam2_ros.sam2.loaded import Preprocess
+from fast_sam2_ros.sam2.memory_encoder import run_memory_encoder
 from fast_sam2_ros.sam2.stages import Stages
 
 ABSENT_LOGIT = -1024.0  # NO_OBJ_SCORE of transformers: every pixel of a target that is not seen
@@ -325,7 +326,7 @@ class Sam2Parts:
     def _encode_memory(self, feature_map: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
         model, config = self._model, self._model.config
         masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory, _ = model.memory_encoder(feature_map, masks[:, None])
+        memory = run_memory_encoder(model.memory_encoder, feature_map, masks[:, None])
         if model.occlusion_spatial_embedding_parameter is not None:
             absent = (scores <= 0).to(memory.dtype)[:, None, None, None]
             memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]

@@ -4,6 +4,7 @@
 
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation.random_models import random_config, random_model
+from fast_sam2_ros.sam2.memory_encoder import run_memory_encoder
 from fast_sam2_ros.sam2.parts import Sam2Parts
 import pytest
 import torch
@@ -72,3 +73,13 @@ def test_a_contradictory_configuration_is_refused(field, value, message):
     setattr(config, field, value)
     with pytest.raises(CheckpointError, match=message):
         Sam2Parts(Sam2VideoModel(config).eval())
+
+
+def test_memory_encoder_equals_transformers(model):
+    generator = torch.Generator().manual_seed(4)
+    features = torch.randn(1, 128, 8, 8, generator=generator)
+    masks = torch.randn(3, 1, 128, 128, generator=generator)
+    expected, _ = model.memory_encoder(features, masks)
+    assert expected.abs().max() > 0.1
+    got = run_memory_encoder(model.memory_encoder, features, masks)
+    assert torch.allclose(got, expected, atol=1e-5)
