@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--video', type=Path, metavar='FILE',
                         help='a video of yours in place of the rendered scene')
     parser.add_argument('--text', nargs='+', metavar='TEXT',
-                        help='the goals, one after the other (default: those of the scene)')
+                        help='the goals, one after the other, each of one target or of several '
+                             'with ; between them (default: those of the scene)')
     parser.add_argument('--out', type=Path, default=Path('out'), metavar='DIR',
                         help='where demo.mp4, demo.png and track.json go (default: out)')
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ',
@@ -75,16 +76,20 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _footage(arguments: argparse.Namespace) -> Footage:
     from fast_sam2_ros.demo.footage import SceneFootage, VideoFootage
+    from fast_sam2_ros.session import SEPARATOR, targets_in
 
     if not 1 <= arguments.rate <= 60:
         raise InputError(f'--rate is {arguments.rate:g}; it must be 1 to 60 frames a second')
     if not 0 <= arguments.grace <= 10:
         raise InputError(f'--grace is {arguments.grace:g}; it must be 0 to 10 seconds')
+    # As the session says them again.
+    texts = None if arguments.text is None else [
+        f'{SEPARATOR} '.join(targets_in(text).values()) for text in arguments.text]
     if arguments.video is None:
-        return SceneFootage(arguments.rate, arguments.seed, arguments.text)
-    if not arguments.text:
+        return SceneFootage(arguments.rate, arguments.seed, texts)
+    if not texts:
         raise InputError('--video needs --text: what to look for in it')
-    return VideoFootage(arguments.video, arguments.rate, arguments.text)
+    return VideoFootage(arguments.video, arguments.rate, texts)
 
 
 def _run_live(footage: Footage, arguments: argparse.Namespace) -> Run:

@@ -36,6 +36,8 @@ from fast_sam2_ros.node.parameters import Settings, Value
 
 PROBES = 'fast_sam2_ros.node.probes'
 TRACKER = (sys.executable, '-m', 'fast_sam2_ros.node.main')
+THREADING = ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
+"""Variables of the environment that decide how PyTorch's threads wait for each other."""
 FRAMES = 240
 """Frames of the demo scene that are shown, to and fro."""
 SETTLE = 1.0
@@ -207,7 +209,7 @@ def measure(settings: dict[str, Value], rates: Sequence[float], rounds: int, sec
     device = 'cpu' if settings.get('device', 'auto') == 'auto' else settings['device']
     return {'environment': environment(device) | {
         'settings': settings, 'seconds_a_turn': seconds, 'frame': [480, 640, 3],
-        **{name: os.environ.get(name, '') for name in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY')}},
+        **{name: os.environ.get(name, '') for name in THREADING}},
         'summary': summaries, 'rows': [asdict(turn) for turn in turns]}
 
 

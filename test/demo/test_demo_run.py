@@ -157,6 +157,12 @@ def test_texts_of_the_user_replace_the_script():
     assert footage.goals[0].present is None
 
 
+def test_a_goal_of_several_targets_is_matched_as_the_session_words_it(tmp_path):
+    code, track, text = run_demo(tmp_path, '--rate', '1', '--text', 'red mug ;; Dog')
+    assert code == 0, text
+    assert {frame['target_text'] for frame in track['frames'][:8]} == {'red mug; Dog'}
+
+
 def test_without_ros_the_demo_says_what_to_do(monkeypatch, capsys):
     import builtins
     real = builtins.__import__

@@ -61,7 +61,8 @@ class ColourSession:
             message='' if held else f'{self.target_latency_ms:g} ms is less than a step takes')
 
     def set_text(self, text: str) -> None:
-        self._text, self._seen, self._box = text.strip(), set(), None
+        self._words = [word.strip() for word in text.split(';') if word.strip()]
+        self._text, self._seen, self._box = '; '.join(self._words), set(), None
 
     def set_prompt(self, prompt: Prompt) -> None:
         self.clear()
@@ -78,8 +79,8 @@ class ColourSession:
             x0, y0, x1, y1 = self._box
             brightest = int(frame[y0:y1, x0:x1].mean(axis=(0, 1)).argmax())
             self.set_text(next(name for name in COLOURS if COLOURS[name] == brightest))
-        words = [word.strip() for word in self._text.split(';') if word.strip()]
-        targets = tuple(self._look(frame, number, word) for number, word in enumerate(words, 1))
+        targets = tuple(self._look(frame, number, word)
+                        for number, word in enumerate(self._words, 1))
         labels = np.zeros(frame.shape[:2], np.uint8)
         for target in targets:
             labels[target.mask > 0] = target.id
