@@ -17,7 +17,7 @@ from fast_sam2_ros.errors import InputError
 if TYPE_CHECKING:
     from fast_sam2_ros.media import Media
     from fast_sam2_ros.session import Session
-    from fast_sam2_ros.tracker import Prompt
+    from fast_sam2_ros.prompt import Prompt
 
 EXAMPLES = """examples:
   fast-sam2 track dog.mp4 --text "dog" --out out/dog
@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _prompt(arguments: argparse.Namespace) -> Prompt:
     from fast_sam2_ros.media import read_mask
-    from fast_sam2_ros.tracker import Prompt
+    from fast_sam2_ros.prompt import Prompt
 
     if arguments.box is not None:
         return Prompt(box=arguments.box)

@@ -12,7 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from fast_sam2_ros.reports import Report
-    from fast_sam2_ros.tracker import Latency
+    from fast_sam2_ros.latency import Latency
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 # RGB, as all colours here. One for each target, told apart by colour-blind people as well: those

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fast_sam2_ros.reports import Report, TargetReport
-from fast_sam2_ros.tracker import Latency
+from fast_sam2_ros.latency import Latency
 
 
 @dataclass(frozen=True)

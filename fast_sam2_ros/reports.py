@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fast_sam2_ros.tracker import Latency, StepResult
+from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.results import StepResult
 
 if TYPE_CHECKING:
     from fast_sam2_ros.target import TargetState

@@ -26,7 +26,10 @@ from fast_sam2_ros.sam2 import fast_path
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
 from fast_sam2_ros.target import Patience, Target, TargetState
-from fast_sam2_ros.tracker import Latency, Prompt, StepResult, Tracker
+from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.results import StepResult
+from fast_sam2_ros.tracker import Tracker
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
     from fast_sam2_ros.grounding.describe import Describer
     from fast_sam2_ros.prompt import Prompt
-    from fast_sam2_ros.tracker import StepResult, Tracker
+    from fast_sam2_ros.results import StepResult
+    from fast_sam2_ros.tracker import Tracker
 
 
 class TargetState(enum.Enum):

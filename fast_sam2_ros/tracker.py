@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.eyes import Eyes, Sight
-from fast_sam2_ros.latency import Latency, StageClock
+from fast_sam2_ros.latency import StageClock
 from fast_sam2_ros.likeness import Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
@@ -33,58 +32,12 @@ from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
 from fast_sam2_ros.pruning.cues import Cues, MaskHistory, TextProbe
 from fast_sam2_ros.pruning.routers import best_tokens, make_router
 from fast_sam2_ros.region import Extent
+from fast_sam2_ros.results import Answer, fetch, StepResult
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import BOX_CORNERS, check_frame, Decoded, Encoded
 
 WARM_UP_FRAME = np.zeros((48, 64, 3), np.uint8)
 WARM_UP_BOX = (16.0, 12.0, 48.0, 36.0)
-
-
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """
-    A frame's answer.
-
-    `logits` (4h, 4w) float32 on the model's device is the mask at a quarter of the input's
-    resolution; `score` the logit of the target being in view, `iou` the predicted overlap with
-    the truth. `retained` (K,) are the tokens that took part in memory attention, None for all; a
-    prompted frame looks at no memory, and all of its tokens count as retained. `bank_bytes` is the
-    size of the memory bank. `likeness`, in [-1, 1], is how much what the mask shows looks like the
-    target (`Looks.likeness`); 1 where there is no target to compare with. `grid` is that of the
-    tokens.
-    """
-
-    logits: Tensor
-    score: float
-    iou: float
-    tokens_retained: int
-    tokens_total: int
-    bank_bytes: int
-    latency: Latency
-    grid: tuple[int, int]
-    retained: Tensor | None = None
-    likeness: float = 1.0
-
-    @cached_property
-    def kept(self) -> np.ndarray:
-        """Which tokens took part in memory attention, (h, w) bool."""
-        kept = np.full(self.grid, self.retained is None)
-        if self.retained is not None:
-            kept.flat[self.retained.cpu().numpy()] = True
-        return kept
-
-    def mask(self, height: int, width: int) -> np.ndarray:
-        """Return the mask at a frame's size, (height, width) uint8, 1 on the target."""
-        return (self._resized(height, width) > 0).to(torch.uint8).cpu().numpy()
-
-    def confidence(self, height: int, width: int) -> np.ndarray:
-        """Return each pixel's probability of being the target, (height, width) float32."""
-        return self._resized(height, width).sigmoid().cpu().numpy()
-
-    def _resized(self, height: int, width: int) -> Tensor:
-        return functional.interpolate(
-            self.logits[None, None], size=(height, width), mode='bilinear',
-            align_corners=False)[0, 0]
 
 
 @dataclass(frozen=True)
@@ -94,6 +47,32 @@ class _Target:
     probe: TextProbe
     history: MaskHistory
     looks: Looks
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """
+    What to remember of a frame: `keep` (K,) of the tokens that were encoded, None for all.
+
+    `places` (K,) are theirs on the whole grid, `score` (K,) is the router's.
+    """
+
+    keep: Tensor | None
+    places: Tensor
+    score: Tensor
+
+    def memory(self, features: Tensor) -> FrameMemory:
+        """Return the memory of the frame with the (K, M) features of its tokens."""
+        return FrameMemory(features, self.places.to(torch.int32), self.score)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """What a step found: its answer, the target as it is then, and what to remember."""
+
+    answer: Answer
+    target: _Target
+    choice: _Choice
 
 
 @dataclass(frozen=True)
@@ -308,12 +287,14 @@ class Tracker:
             conditioned, sight.encoded, sight.parts.no_prompt, point_count=0, prompted=False)
         clock.lap('decode')
 
-        memories = sight.parts.encode_memory(sight.encoded, decoded, prompted=False)
-        answers = [tracker._remember(sight, *each) for tracker, *each in zip(
-            trackers, cues, queries, decoded, memories)]
+        drafts = [tracker._draft(sight, *each)
+                  for tracker, *each in zip(trackers, cues, queries, decoded)]
+        memories = _encode_all(sight, decoded, [draft.choice for draft in drafts])
+        for tracker, draft, memory in zip(trackers, drafts, memories):
+            tracker._pending = _Pending(memory, draft.answer.decoded.pointer, draft.target)
         clock.lap('remember')
 
-        return _results(trackers, answers, clock)
+        return _results(trackers, [draft.answer for draft in drafts], clock)
 
     def decline(self) -> None:
         """Do not remember the frame of the last step: it leaves no trace."""
@@ -346,9 +327,10 @@ class Tracker:
         cues = Cues(sight.cues, probe(sight.encoded.feature_map), history, moving=False)
         clock.lap('route')
 
-        (features,) = self._parts.encode_memory(sight.encoded, [decoded], prompted=True)
-        memory = self._choose(sight, features, cues, self._conditioning_budget)
-        self.bank.condition(memory, decoded.pointer)
+        choice = self._choose(sight, cues, self._conditioning_budget)
+        (features,) = self._parts.encode_memory(
+            sight.encoded, [decoded], prompted=True, keep=choice.keep)
+        self.bank.condition(choice.memory(features), decoded.pointer)
         looks = Looks.begin(sight.look(decoded.logits))
         self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
@@ -431,21 +413,25 @@ class Tracker:
             return None
         return best_tokens(self._router.score(cues), self._query_budget)
 
-    def _remember(
-        self, sight: Sight, cues: Cues, queries: Tensor | None, decoded: Decoded, features: Tensor
-    ) -> _Answer:
-        """Prepare what the next step takes in; return what this one says."""
+    def _draft(
+        self, sight: Sight, cues: Cues, queries: Tensor | None, decoded: Decoded
+    ) -> _Draft:
+        """Sum up what a step says, and choose what to remember of it."""
         target = self._target
         look = sight.look(decoded.logits)
         whole = sight.on_whole(decoded)
         history = target.history.then(whole)
         seen = history if sight.window is None else history.within(sight.window)
-        memory = self._choose(sight, features, cues.after(seen), self._memory_budget)
-        self._pending = _Pending(memory, decoded.pointer, replace(
-            target, history=history, looks=target.looks.then(look)))
         places = sight.parts.places
-        retained = places if queries is None else places.index_select(0, queries)
-        return _Answer(whole, retained, target.looks.likeness(look), history.seed)
+        answer = Answer(
+            decoded=whole,
+            retained=places if queries is None else places.index_select(0, queries),
+            likeness=target.looks.likeness(look),
+            seed=history.seed)
+        return _Draft(
+            answer,
+            target=replace(target, history=history, looks=target.looks.then(look)),
+            choice=self._choose(sight, cues.after(seen), self._memory_budget))
 
     def _decode_prompt(
         self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
@@ -513,22 +499,19 @@ class Tracker:
             torch.from_numpy(values).to(self._parts.device)[None, None], size=self.grid,
             mode='bilinear', align_corners=False, antialias=True)[0, 0].clamp(0, 1)
 
-    def _choose(
-        self, sight: Sight, features: Tensor, cues: Cues, budget: int
-    ) -> FrameMemory:
+    def _choose(self, sight: Sight, cues: Cues, budget: int) -> _Choice:
         """
-        Choose what to remember of a frame, (N, M) `features`, with `cues` that know its mask.
+        Choose what to remember of a frame, with `cues` that know its mask.
 
         The ranking is the router's, but what was predicted has replaced what was expected: first
         the tokens on the new mask, then a ring around it, widest where the mask is undecided.
         Scores are kept even when all tokens are, so that the bank can shrink later.
         """
         score, places = self._router.score(cues).flatten(), sight.parts.places
-        if budget < len(places):
-            index = best_tokens(score, budget)
-            features, score, places = (
-                values.index_select(0, index) for values in (features, score, places))
-        return FrameMemory(features, places.to(torch.int32), score)
+        if budget >= len(places):
+            return _Choice(None, places, score)
+        keep = best_tokens(score, budget)
+        return _Choice(keep, places.index_select(0, keep), score.index_select(0, keep))
 
     def _answer_prompt(
         self, decoded: Decoded, clock: StageClock, likeness: Tensor | None = None
@@ -537,22 +520,7 @@ class Tracker:
         if likeness is None:
             likeness = torch.ones_like(decoded.score)
         seed = MaskHistory.begin(decoded, self.grid).seed
-        return _results([self], [_Answer(decoded, None, likeness, seed)], clock)[0]
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """
-    What a step says of one target, still on the device.
-
-    `decoded` on the whole frame, `retained` (K,) places of the tokens that took part, None for
-    all, `likeness` (), `seed` (h, w), 1 on the tokens that the target covers.
-    """
-
-    decoded: Decoded
-    retained: Tensor | None
-    likeness: Tensor
-    seed: Tensor
+        return _results([self], [Answer(decoded, None, likeness, seed)], clock)[0]
 
 
 def _family(trackers: Sequence[Tracker]) -> Eyes:
@@ -571,13 +539,13 @@ def _attend_all(
     sight: Sight, queries: list[Tensor | None], views: list[BankView]
 ) -> Tensor:
     """Return the (B, C, h, w) features of a frame for B targets; equal sizes go together."""
-    groups: dict[tuple, list[int]] = {}
-    for place, (chosen, view) in enumerate(zip(queries, views)):
-        count = None if chosen is None else len(chosen)
-        groups.setdefault((count, *view.size), []).append(place)
+    counts = [None if chosen is None else len(chosen) for chosen in queries]
+    groups = _alike([(count, *view.size) for count, view in zip(counts, views)])
     answers: list[Tensor] = [None] * len(views)
-    for (count, *_), members in groups.items():
-        chosen = None if count is None else torch.stack([queries[each] for each in members])
+    for members in groups:
+        chosen = None
+        if counts[members[0]] is not None:
+            chosen = torch.stack([queries[each] for each in members])
         joined = BankView.join([views[each] for each in members])
         fused = attend(sight.parts, sight.encoded.tokens, chosen, joined)
         for each, features in zip(members, fused):
@@ -585,40 +553,45 @@ def _attend_all(
     return fused if len(groups) == 1 else torch.stack(answers)
 
 
+def _encode_all(
+    sight: Sight, decoded: list[Decoded], choices: list[_Choice]
+) -> list[FrameMemory]:
+    """Return what B targets remember of a frame; those that keep equally many go together."""
+    memories: list[FrameMemory] = [None] * len(choices)
+    for members in _alike([len(choice.places) for choice in choices]):
+        keep = None
+        if choices[members[0]].keep is not None:
+            keep = torch.stack([choices[each].keep for each in members])
+        features = sight.parts.encode_memory(
+            sight.encoded, [decoded[each] for each in members], prompted=False, keep=keep)
+        for each, tokens in zip(members, features):
+            memories[each] = choices[each].memory(tokens)
+    return memories
+
+
+def _alike(keys: list) -> list[list[int]]:
+    """Return the places of equal keys, in the order of their first."""
+    groups: dict = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, []).append(place)
+    return list(groups.values())
+
+
 def _results(
-    trackers: Sequence[Tracker], answers: list[_Answer], clock: StageClock
+    trackers: Sequence[Tracker], answers: list[Answer], clock: StageClock
 ) -> list[StepResult]:
     """Fetch what the host needs from the device; nothing before it waits for the device."""
-    figures = torch.stack([
-        torch.stack([answer.decoded.score, answer.decoded.iou, answer.likeness])
-        for answer in answers])
-    windowed = trackers[0]._eyes.region is not None
+    first = trackers[0]
+    windowed = first._eyes.region is not None
+    figures, extents = fetch(answers, windowed)
     if windowed:
-        extents = torch.stack([_extent(answer.seed) for answer in answers])
-        figures = torch.cat([figures, extents], dim=1)
-    figures = figures.tolist()
-    latency = clock.read()
-    results = []
-    for tracker, answer, (score, iou, likeness, *extent) in zip(trackers, answers, figures):
-        total = tracker._parts.token_count
-        if windowed:
-            inside = score > 0 and extent[0] <= extent[2]
-            tracker._extent = Extent(*map(int, extent)) if inside else None
-        results.append(StepResult(
+        for tracker, extent in zip(trackers, extents):
+            tracker._extent = extent
+    latency, total = clock.read(), first._parts.token_count
+    return [
+        StepResult(
             logits=answer.decoded.logits, score=score, iou=iou,
             tokens_retained=total if answer.retained is None else len(answer.retained),
             tokens_total=total, bank_bytes=tracker.bank.nbytes, latency=latency,
-            grid=tracker.grid, retained=answer.retained, likeness=likeness))
-    return results
-
-
-def _extent(seed: Tensor) -> Tensor:
-    """Return the first row, first column, last row and last column of ones in (h, w), (4,)."""
-    ends = []
-    for axis in (1, 0):
-        used = seed.amax(axis) > 0
-        place = torch.arange(len(used), device=seed.device, dtype=seed.dtype)
-        ends.append((torch.where(used, place, len(used)).amin(),
-                     torch.where(used, place, -1).amax()))
-    (top, bottom), (left, right) = ends
-    return torch.stack([top, left, bottom, right])
+            grid=tracker.grid, retained=answer.retained, likeness=likeness)
+        for tracker, answer, (score, iou, likeness) in zip(trackers, answers, figures)]

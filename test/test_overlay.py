@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fast_sam2_ros.overlay import Caption, colour_of, COLOURS, contact_sheet, draw
-from fast_sam2_ros.tracker import Latency
+from fast_sam2_ros.latency import Latency
 
 GREY = np.full((480, 640, 3), 100, np.uint8)
 MASK = np.zeros((480, 640), np.uint8)

@@ -8,7 +8,7 @@ import torch
 
 from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport
 from fast_sam2_ros.session import TargetState
-from fast_sam2_ros.tracker import StepResult
+from fast_sam2_ros.results import StepResult
 
 SIZE = (8, 12)
 

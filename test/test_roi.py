@@ -10,7 +10,8 @@ from fast_sam2_ros.region import Extent, Region
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.sam2.parts import ABSENT_LOGIT, Sam2Parts, to_pixels, Window
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 import numpy as np
 import pytest
 import torch

@@ -12,7 +12,9 @@ from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.sam2.loaded import LikenessLevels
 from fast_sam2_ros.session import Session, targets_in, TargetState
-from fast_sam2_ros.tracker import Latency, Prompt, StepResult
+from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.results import StepResult
 
 FRAME = np.full((48, 64, 3), 120, dtype=np.uint8)
 BOX = Prompt(box=(8.0, 8.0, 40.0, 40.0), points=None, labels=None, mask=None)

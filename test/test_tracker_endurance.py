@@ -8,7 +8,8 @@ import resource
 
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 import numpy as np
 import pytest
 import torch

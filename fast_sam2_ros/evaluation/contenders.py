@@ -26,7 +26,8 @@ from fast_sam2_ros.evaluation.official import build_official, open_state, track
 from fast_sam2_ros.sam2.checkpoint import LoadedModel
 from fast_sam2_ros.sam2.loaded import Preprocess
 from fast_sam2_ros.sam2.parts import to_pixels
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 
 OURS, HF, OFFICIAL = 'ours', 'hf', 'official'
 REFERENCES = (HF, OFFICIAL)

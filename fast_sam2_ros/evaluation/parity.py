@@ -29,7 +29,8 @@ from fast_sam2_ros.evaluation.official import (
     official_is_installed, official_pair, open_state, randomise, seeded, track)
 from fast_sam2_ros.sam2.checkpoint import LoadedModel, Preprocess, resolve_device
 from fast_sam2_ros.sam2.meta import SIZES, video_config
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel

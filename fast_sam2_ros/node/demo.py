@@ -37,7 +37,7 @@ from fast_sam2_ros.node.running import begin, spin
 from fast_sam2_ros.node.tracker_node import open_session, TrackerNode
 from fast_sam2_ros.recording import FrameRecord
 from fast_sam2_ros.session import Session
-from fast_sam2_ros.tracker import Latency
+from fast_sam2_ros.latency import Latency
 
 LOADING = 300.0
 """Seconds that the model may take to load."""

@@ -305,32 +305,39 @@ class Sam2Parts:
         )
 
     def encode_memory(
-        self, encoded: Encoded, decoded: list[Decoded], prompted: bool
+        self, encoded: Encoded, decoded: list[Decoded], prompted: bool, keep: Tensor | None = None
     ) -> Tensor:
         """
-        Encode a frame and the masks of B targets into (B, N, M) memory tokens in bfloat16.
+        Encode a frame and the masks of B targets into (B, K, M) memory tokens in bfloat16.
 
-        The mask of a prompted frame is made binary first. bfloat16 is what SAM 2 rounds its
-        memory to.
+        `keep` (B, K) are the tokens that are wanted, None for all. The mask of a prompted frame is
+        made binary first. bfloat16 is what SAM 2 rounds its memory to.
         """
         logits = _stacked([each.full_logits for each in decoded])
         scores = _stacked([each.score for each in decoded])
-        if prompted:
-            masks = (logits > 0).float()
-            return self.stages(self._encode_memory, encoded.feature_map, masks, scores)
-        return self.stages(self._remember, encoded.feature_map, logits, scores)
+        encode = self._encode_prompt_memory if prompted else self._encode_memory
+        return self.stages(encode, encoded.feature_map, logits, scores, keep)
 
-    def _remember(self, feature_map: Tensor, logits: Tensor, scores: Tensor) -> Tensor:
-        return self._encode_memory(feature_map, logits.sigmoid(), scores)
+    def _encode_memory(
+        self, feature_map: Tensor, logits: Tensor, scores: Tensor, keep: Tensor | None
+    ) -> Tensor:
+        return self._encode_mask(feature_map, logits.sigmoid(), scores, keep)
 
-    def _encode_memory(self, feature_map: Tensor, masks: Tensor, scores: Tensor) -> Tensor:
+    def _encode_prompt_memory(
+        self, feature_map: Tensor, logits: Tensor, scores: Tensor, keep: Tensor | None
+    ) -> Tensor:
+        return self._encode_mask(feature_map, (logits > 0).float(), scores, keep)
+
+    def _encode_mask(
+        self, feature_map: Tensor, masks: Tensor, scores: Tensor, keep: Tensor | None
+    ) -> Tensor:
         model, config = self._model, self._model.config
         masks = masks * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
-        memory = run_memory_encoder(model.memory_encoder, feature_map, masks[:, None])
+        memory = run_memory_encoder(model.memory_encoder, feature_map, masks[:, None], keep)
         if model.occlusion_spatial_embedding_parameter is not None:
-            absent = (scores <= 0).to(memory.dtype)[:, None, None, None]
-            memory = memory + absent * model.occlusion_spatial_embedding_parameter[..., None, None]
-        return memory.to(torch.bfloat16).flatten(2).transpose(1, 2)
+            absent = (scores <= 0).to(memory.dtype)[:, None, None]
+            memory = memory + absent * model.occlusion_spatial_embedding_parameter
+        return memory.to(torch.bfloat16)
 
     def pointer_position(self, ages: Tensor) -> Tensor:
         """

@@ -15,7 +15,8 @@ from fast_sam2_ros.evaluation.costs import count_flops, held_bytes
 from fast_sam2_ros.evaluation.official import official_is_installed, official_pair
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 
 SIZE = 64
 FRAMES = np.random.default_rng(0).integers(0, 256, (20, *FRAME_SIZE, 3), dtype=np.uint8)

@@ -16,7 +16,7 @@ from fast_sam2_ros.evaluation.rendered import Story, write_clip
 from fast_sam2_ros.evaluation.stories import Clip, LEAVES, LOOKALIKE
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.session import TargetState
-from fast_sam2_ros.tracker import Prompt
+from fast_sam2_ros.prompt import Prompt
 
 FRAMES, BEGIN, END = 60, 10, 20
 LEFT, RIGHT = np.s_[2:6, 1:5], np.s_[2:6, 7:11]

@@ -13,7 +13,8 @@ from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.grounding.text import load_text_encoder
 from fast_sam2_ros.sam2.checkpoint import load_model
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 from fast_sam2_ros.training import router
 
 

@@ -15,7 +15,8 @@ from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.sam2 import embedded
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, EfficientNetLite2, normalise
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 
 PHOTOS = Path(skimage.__file__).parent / 'data'
 CATS = {281, 282, 283, 284, 285}  # of ImageNet: tabby to Egyptian

@@ -13,6 +13,7 @@ from torch import nn, Tensor
 
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation import parity
+from fast_sam2_ros.evaluation.official import build_official
 from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, Preprocess
 from fast_sam2_ros.sam2.meta import (
     convert, detect_size, HieraSize, load_meta, read_state_dict, rename_weights, SIZES,
@@ -147,7 +148,7 @@ def test_every_size_of_meta_is_detected_and_fits(
 
     for layer in (nn.Linear, nn.modules.conv._ConvNd):  # Only the shapes are wanted.
         monkeypatch.setattr(layer, 'reset_parameters', lambda self: None)
-    state = parity.build_official(size).state_dict()
+    state = build_official(size).state_dict()
     config = video_config(SIZES[detect_size(state)])
     with torch.device('meta'):
         wanted = {name: value.shape for name, value in Sam2VideoModel(config).state_dict().items()}

@@ -78,8 +78,13 @@ def test_a_contradictory_configuration_is_refused(field, value, message):
 def test_memory_encoder_equals_transformers(model):
     generator = torch.Generator().manual_seed(4)
     features = torch.randn(1, 128, 8, 8, generator=generator)
-    masks = torch.randn(3, 1, 128, 128, generator=generator)
-    expected, _ = model.memory_encoder(features, masks)
+    masks = torch.randn(3, 128, 128, generator=generator)
+    expected, _ = model.memory_encoder(features, masks[:, None])
     assert expected.abs().max() > 0.1
-    got = run_memory_encoder(model.memory_encoder, features, masks)
+    expected = expected.flatten(2).transpose(1, 2)
+    got = run_memory_encoder(model.memory_encoder, features, masks[:, None])
     assert torch.allclose(got, expected, atol=1e-5)
+    keep = torch.stack([torch.randperm(64, generator=generator)[:9] for _ in range(3)])
+    some = run_memory_encoder(model.memory_encoder, features, masks[:, None], keep)
+    for target in range(3):
+        assert torch.allclose(some[target], expected[target, keep[target]], atol=1e-5)

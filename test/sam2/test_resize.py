@@ -13,7 +13,8 @@ from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.sam2.resize import resize_model
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 
 BOX = Prompt(box=(20, 20, 50, 60))
 

@@ -13,7 +13,8 @@ import torch
 
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.embedded import build_embedded, load_embedded
-from fast_sam2_ros.tracker import Prompt, Tracker
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.tracker import Tracker
 from fast_sam2_ros.training import clip_model, embedded
 from fast_sam2_ros.training.clip_model import clip_loss, ClipModel, FrameOutput
 from fast_sam2_ros.training.clips import ClipRenderer, Photo
