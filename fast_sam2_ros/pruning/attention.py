@@ -90,7 +90,7 @@ def memory_tokens(parts: Sam2Parts, bank: BankView) -> MemoryTokens:
     pointers = bank.pointers.unflatten(2, (pieces, parts.memory_size)).flatten(1, 2)
     pointer_position = parts.pointer_position(bank.pointer_ages).repeat_interleave(pieces, dim=1)
     values = torch.cat([frames, pointers], dim=1)
-    keys = values + torch.cat([where + when, pointer_position], dim=1)
+    keys = torch.cat([where.add_(when), pointer_position], dim=1).add_(values)
     return MemoryTokens(keys, values, parts.rotary.at(bank.index))
 
 

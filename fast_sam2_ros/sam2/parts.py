@@ -109,20 +109,19 @@ class RotaryTable:
         """
         Turn the pairs (0, 1), (2, 3), ... of the last axis of x by the angles of its tokens.
 
-        x is (B, T, D) or (B, heads, T, D). The table may have fewer rows than T: the tokens behind
-        them stay as they are.
+        x is (B, T, D) or (B, heads, T, D), and may be overwritten. The table may have fewer rows
+        than T: the tokens behind them stay as they are.
         """
         angles = self.angles if x.dim() == 3 else self.angles.unsqueeze(-4)
         count = angles.shape[-3]
-        pairs = x[..., :count, :].unflatten(-1, (-1, 2)).float()
-        if torch.compiler.is_compiling():  # which knows no complex numbers
-            cos, sin = angles.unbind(-1)
-            first, second = pairs.unbind(-1)
-            turned = torch.stack(
-                [first * cos - second * sin, second * cos + first * sin], dim=-1)
-        else:  # one pass over memory instead of five
-            turned = torch.view_as_real(
-                torch.view_as_complex(pairs) * torch.view_as_complex(angles))
+        pairs = x[..., :count, :].unflatten(-1, (-1, 2))
+        if x.dtype == torch.float32 and not torch.compiler.is_compiling():
+            # As complex numbers, in place: one pass over memory instead of six.
+            torch.view_as_complex(pairs).mul_(torch.view_as_complex(angles))
+            return x
+        cos, sin = angles.unbind(-1)
+        first, second = pairs.float().unbind(-1)
+        turned = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1)
         turned = turned.flatten(-2).type_as(x)
         if count == x.shape[-2]:
             return turned
