@@ -102,8 +102,16 @@ class Settings:
         'auto', 'Run compiled graphs: on, off, or auto (on a GPU). They are made before configure '
         'ends, which takes about a minute the first time.', choices=('auto', 'on', 'off'))
     dtype: str = _fixed(
-        'auto', 'Precision of the model\'s matrix products; auto is bfloat16 on a GPU, else '
-        'float32.', choices=('auto', 'float32', 'bfloat16'))
+        'auto', 'Precision of the model\'s matrix products; auto is bfloat16 where the GPU or the '
+        'CPU has matrix units for it, else float32.', choices=('auto', 'float32', 'bfloat16'))
+    roi: float = _fixed(
+        0.0, 'Encode only a window around the targets, of this share of the frame\'s sides; 0 '
+        'encodes whole frames. Whole frames are encoded all the same when a target is not seen, '
+        'nears the window\'s edge or does not fit.', low=0.0, high=1.0)
+    roi_refresh: int = _fixed(
+        10, 'With roi, the whole frame is encoded at least every so many frames.',
+        unit='frames',
+        low=1, high=1000)
     target_text: str = _fixed(
         '', 'What to track until a text arrives, several with ; between them; empty for nothing.')
     max_targets: int = _fixed(

@@ -66,7 +66,8 @@ def open_session(settings: Settings) -> Session:
         memory_keep_ratio=_memory_keep_ratio(settings), lost_after=settings.lost_after,
         reground_period=settings.reground_period, target_latency_ms=settings.target_latency_ms,
         min_keep_ratio=settings.min_keep_ratio, max_targets=settings.max_targets,
-        compile=settings.compile, dtype=settings.dtype)
+        compile=settings.compile, dtype=settings.dtype, roi=settings.roi,
+        roi_refresh=settings.roi_refresh)
 
 
 class TrackerNode(LifecycleNode):
