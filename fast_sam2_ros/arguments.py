@@ -74,7 +74,8 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
                              'CPU has matrix units for it (default: %(default)s)')
     parser.add_argument('--roi', type=float, default=0.0, metavar='R',
                         help='encode only a window around the target, of this share of the '
-                             "frame's sides, in (0, 1]; 0 for whole frames (default: %(default)g)")
+                             "frame's sides or, for larger targets, half-way to all of it; in "
+                             '(0, 1], 0 for whole frames (default: %(default)g)')
     parser.add_argument('--roi-refresh', type=positive, default=10, metavar='N',
                         help='then encode the whole frame every N frames (default: %(default)s)')
 

@@ -70,10 +70,9 @@ class Eyes:
         self._sight: Sight | None = None
 
     @property
-    def tokens_at_most(self) -> int:
-        """How many tokens every frame has: those of a window where frames are cut to windows."""
-        region = self.region
-        return self.parts.token_count if region is None else region.rows * region.columns
+    def fewest_tokens(self) -> int:
+        """How many tokens every frame has at least, cut to a window or not."""
+        return self.parts.token_count if self.region is None else self.region.fewest_tokens
 
     def look(self, frame: np.ndarray, extents: Sequence[Extent | None]) -> Sight:
         """Encode the part of an (H, W, 3) uint8 RGB frame that the targets need."""

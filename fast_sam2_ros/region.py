@@ -5,9 +5,9 @@ Which part of a frame is encoded: a window around the targets, or all of it.
 
 Once memory attention is pruned, the image encoder is most of a step. A window keeps the detail of
 the whole frame and costs as much less as it is smaller; tokens in it have the places that they
-have on the whole frame, so the memory does not notice. The whole frame is encoded every few
-frames, and whenever a window could miss something: a target was not seen, came close to an edge
-of the window, or the targets do not fit into one.
+have on the whole frame, so the memory does not notice. There are two sizes of windows. The whole
+frame is encoded every few frames, and whenever a window could miss something: a target was not
+seen, came close to an edge of the window, or the targets do not fit into one with room to move.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.sam2.parts import Window
 
-MARGIN = 1  # tokens between a target and the edge of a window, in which it is still well inside
+CLEAR = 1  # tokens between a target and the edge of a window, as long as it is well inside
+ROOM = 12  # a target may move by this part of the frame's side before it leaves a new window
 
 
 @dataclass(frozen=True)
@@ -32,25 +33,33 @@ class Extent:
 
 
 class Region:
-    """Chooses windows of one size on a token grid."""
+    """Chooses windows of two sizes on a token grid."""
 
     def __init__(self, grid: tuple[int, int], share: float, refresh: int) -> None:
         """
         Take the grid's height and width in tokens.
 
-        `share`, in (0, 1], is a window's side as a share of the frame's; 1 is all of it. `refresh`
-        is the number of frames after which the whole frame is encoded again, at the latest.
-        Raises ParameterError for values outside their range.
+        `share`, in (0, 1], is the smaller window's side as a share of the frame's; 1 is all of it.
+        The larger one is half-way between it and the frame. `refresh` is the number of frames
+        after which the whole frame is encoded again, at the latest. Raises ParameterError for
+        values outside their range.
         """
         if not 0 < share <= 1:
             raise ParameterError(f'roi is {share}; it must be above 0 and at most 1')
         if refresh < 1:
             raise ParameterError(f'roi_refresh is {refresh}; it must be 1 frame or more')
         self._grid = grid
-        self.rows, self.columns = (min(side, 2 * round(share * side / 2) or 2) for side in grid)
+        self._sizes = [tuple(_even(part * side) for side in grid)
+                       for part in (share, (1 + share) / 2)]
         self._refresh = refresh
         self._since_whole = 0
         self._window: Window | None = None
+
+    @property
+    def fewest_tokens(self) -> int:
+        """How many tokens every frame has at least."""
+        rows, columns = self._sizes[0]
+        return rows * columns
 
     def next(self, extents: Sequence[Extent | None]) -> Window | None:
         """
@@ -65,34 +74,38 @@ class Region:
     def _choose(self, extents: Sequence[Extent | None]) -> Window | None:
         if None in extents or self._since_whole + 1 >= self._refresh:
             return None
-        top, left = (min(getattr(extent, side) for extent in extents) for side in ('top', 'left'))
-        bottom, right = (
-            max(getattr(extent, side) for extent in extents) for side in ('bottom', 'right'))
-        if self._window is not None and not _inside(
-                self._window, top, left, bottom, right, self._grid):
+        around = Extent(
+            top=min(extent.top for extent in extents),
+            left=min(extent.left for extent in extents),
+            bottom=max(extent.bottom for extent in extents),
+            right=max(extent.right for extent in extents))
+        if self._window is not None and not self._is_inside(around):
             return None
-        first_row = _start(top, bottom, self.rows, self._grid[0])
-        first_column = _start(left, right, self.columns, self._grid[1])
-        if first_row is None or first_column is None:
-            return None
-        return Window(first_row, first_column, self.rows, self.columns)
+        for rows, columns in self._sizes:
+            top = _start(around.top, around.bottom, rows, self._grid[0])
+            left = _start(around.left, around.right, columns, self._grid[1])
+            if top is not None and left is not None:
+                return Window(top, left, rows, columns)
+        return None
+
+    def _is_inside(self, around: Extent) -> bool:
+        """Tell whether targets keep clear of the last window's edges that are not the frame's."""
+        window, (height, width) = self._window, self._grid
+        below, right = window.top + window.rows, window.left + window.columns
+        return ((window.top == 0 or around.top >= window.top + CLEAR)
+                and (window.left == 0 or around.left >= window.left + CLEAR)
+                and (below == height or around.bottom < below - CLEAR)
+                and (right == width or around.right < right - CLEAR))
 
 
-def _inside(
-    window: Window, top: int, left: int, bottom: int, right: int, grid: tuple[int, int]
-) -> bool:
-    """Tell whether a target keeps clear of the window's edges that are not the frame's."""
-    return ((window.top == 0 or top >= window.top + MARGIN)
-            and (window.left == 0 or left >= window.left + MARGIN)
-            and (window.top + window.rows == grid[0]
-                 or bottom < window.top + window.rows - MARGIN)
-            and (window.left + window.columns == grid[1]
-                 or right < window.left + window.columns - MARGIN))
+def _even(length: float) -> int:
+    return max(2, 2 * round(length / 2))
 
 
 def _start(first: int, last: int, length: int, limit: int) -> int | None:
     """Return the even start of a window around first..last; None where it is too short."""
-    if last - first + 1 + 2 * MARGIN > length and length < limit:
+    room = max(CLEAR, limit // ROOM)
+    if last - first + 1 + 2 * room > length and length < limit:
         return None
     centred = (first + last + 1 - length) / 2
-    return int(min(max(2 * round(centred / 2), 0), limit - length))
+    return min(max(2 * round(centred / 2), 0), limit - length)

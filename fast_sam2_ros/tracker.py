@@ -117,8 +117,9 @@ class Tracker:
         trained with; the object pointers are the same whatever it is. `router` is what
         `make_router` takes. `dtype` is what the model computes in, 'float32' or 'bfloat16', the
         latter with positions and everything that is accumulated in float32. `roi` above 0 encodes
-        a window of that share of the frame's sides around the target (`region.Region`), the whole
-        frame every `roi_refresh` frames. Raises ParameterError for a setting that is out of range.
+        a window around the target, of that share of the frame's sides where it is small enough
+        (`region.Region`), and the whole frame every `roi_refresh` frames. Raises ParameterError
+        for a setting that is out of range.
         """
         self._eyes = Eyes(loaded, dtype, roi, roi_refresh)
         self._parts = self._eyes.parts
@@ -289,7 +290,8 @@ class Tracker:
 
         drafts = [tracker._draft(sight, *each)
                   for tracker, *each in zip(trackers, cues, queries, decoded)]
-        memories = _encode_all(sight, decoded, [draft.choice for draft in drafts])
+        memories = _encode_all(
+            sight, decoded, [draft.choice for draft in drafts], prompted=False)
         for tracker, draft, memory in zip(trackers, drafts, memories):
             tracker._pending = _Pending(memory, draft.answer.decoded.pointer, draft.target)
         clock.lap('remember')
@@ -328,9 +330,8 @@ class Tracker:
         clock.lap('route')
 
         choice = self._choose(sight, cues, self._conditioning_budget)
-        (features,) = self._parts.encode_memory(
-            sight.encoded, [decoded], prompted=True, keep=choice.keep)
-        self.bank.condition(choice.memory(features), decoded.pointer)
+        (memory,) = _encode_all(sight, [decoded], [choice], prompted=True)
+        self.bank.condition(memory, decoded.pointer)
         looks = Looks.begin(sight.look(decoded.logits))
         self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
@@ -384,7 +385,7 @@ class Tracker:
     @property
     def _memory_budget(self) -> int:
         budget = tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
-        return min(budget, self._eyes.tokens_at_most)
+        return min(budget, self._eyes.fewest_tokens)
 
     @property
     def _conditioning_budget(self) -> int:
@@ -554,7 +555,7 @@ def _attend_all(
 
 
 def _encode_all(
-    sight: Sight, decoded: list[Decoded], choices: list[_Choice]
+    sight: Sight, decoded: list[Decoded], choices: list[_Choice], prompted: bool
 ) -> list[FrameMemory]:
     """Return what B targets remember of a frame; those that keep equally many go together."""
     memories: list[FrameMemory] = [None] * len(choices)
@@ -563,7 +564,7 @@ def _encode_all(
         if choices[members[0]].keep is not None:
             keep = torch.stack([choices[each].keep for each in members])
         features = sight.parts.encode_memory(
-            sight.encoded, [decoded[each] for each in members], prompted=False, keep=keep)
+            sight.encoded, [decoded[each] for each in members], prompted, keep)
         for each, tokens in zip(members, features):
             memories[each] = choices[each].memory(tokens)
     return memories

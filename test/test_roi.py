@@ -43,10 +43,17 @@ def test_the_window_holds_all_targets_or_there_is_none():
 @pytest.mark.parametrize('reason, extents', [
     ('a target was not seen', [None]),
     ('one of two was not seen', [SMALL, None]),
-    ('the target is too large', [Extent(top=2, left=2, bottom=15, right=6)]),
+    ('the target is too large', [Extent(top=2, left=2, bottom=17, right=6)]),
 ])
 def test_the_whole_frame_is_taken_when(reason, extents):
     assert region().next(extents) is None, reason
+
+
+@pytest.mark.parametrize('bottom, side', [(12, 12), (16, 12), (17, 18), (23, None)])
+def test_a_larger_target_gets_a_larger_window(bottom, side):
+    # Two tokens of room on each side: 8 fit into 12, 14 into 18.
+    window = region().next([Extent(top=9, left=4, bottom=bottom, right=7)])
+    assert (window and window.rows) == side
 
 
 def test_a_target_that_reaches_the_edge_of_the_window_gets_the_whole_frame():

@@ -45,6 +45,15 @@ def test_a_step_keeps_its_share_of_the_tokens(loaded, keep_ratio, kept):
     assert result.kept.shape == tracker.grid and result.kept.sum() == kept
 
 
+def test_the_prompted_frame_may_be_pruned_in_memory_as_well(loaded):
+    whole, pruned = Tracker(loaded), Tracker(loaded, dense_conditioning=False)
+    for tracker, expected in ((whole, TOKENS), (pruned, TOKENS // 2)):
+        tracker.prompt(FRAMES[0], BOX)
+        assert tracker.bank.read().size == (expected, 1)
+    assert pruned.bank_bytes < whole.bank_bytes
+    assert not torch.equal(pruned.step(FRAMES[1]).logits, whole.step(FRAMES[1]).logits)
+
+
 def test_the_mask_and_confidence_have_the_size_asked_for(loaded):
     tracker = Tracker(loaded)
     tracker.prompt(FRAMES[0], BOX)

@@ -105,9 +105,10 @@ class Settings:
         'auto', 'Precision of the model\'s matrix products; auto is bfloat16 where the GPU or the '
         'CPU has matrix units for it, else float32.', choices=('auto', 'float32', 'bfloat16'))
     roi: float = _fixed(
-        0.0, 'Encode only a window around the targets, of this share of the frame\'s sides; 0 '
-        'encodes whole frames. Whole frames are encoded all the same when a target is not seen, '
-        'nears the window\'s edge or does not fit.', low=0.0, high=1.0)
+        0.0, 'Encode only a window around the targets, of this share of the frame\'s sides, or '
+        'half-way to all of it for larger targets; 0 encodes whole frames. Whole frames are '
+        'encoded all the same where a target is not seen, nears an edge or does not fit.',
+        low=0.0, high=1.0)
     roi_refresh: int = _fixed(
         10, 'With roi, the whole frame is encoded at least every so many frames.',
         unit='frames',
