@@ -35,6 +35,7 @@ class StageClock:
 
     def __init__(self, device: torch.device) -> None:
         """Start; `device` is where the model runs."""
+        self._device = device
         self._on_gpu = device.type == 'cuda'
         self._laps: list[tuple[str, torch.cuda.Event | float]] = []
         self._start = time.perf_counter()
@@ -47,7 +48,7 @@ class StageClock:
     def read(self) -> Latency:
         """Return the stages and the total so far; waits for the device."""
         if self._on_gpu:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self._device)
         total = 1000 * (time.perf_counter() - self._start)
         stages, last = dict.fromkeys(STAGES, 0.0), self._first
         for stage, mark in self._laps:
@@ -60,5 +61,5 @@ class StageClock:
         if not self._on_gpu:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))
         return event
