@@ -60,7 +60,7 @@ def add_tracking_arguments(parser: argparse.ArgumentParser) -> None:
                         help='what a step may usually take: fewer tokens than --keep-ratio are '
                              'kept where it takes longer; 0 keeps --keep-ratio always (default: '
                              '%(default)g)')
-    parser.add_argument('--min-keep-ratio', type=ratio, default=0.1, metavar='R',
+    parser.add_argument('--min-keep-ratio', type=ratio, default=0.2, metavar='R',
                         help='share of the tokens that --target-latency-ms keeps at least '
                              '(default: %(default)s)')
     parser.add_argument('--max-targets', type=positive, default=8, metavar='N',

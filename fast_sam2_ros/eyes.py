@@ -69,11 +69,6 @@ class Eyes:
         self._pixels: Tensor | None = None  # of the last whole frame that was encoded
         self._sight: Sight | None = None
 
-    @property
-    def fewest_tokens(self) -> int:
-        """How many tokens every frame has at least, cut to a window or not."""
-        return self.parts.token_count if self.region is None else self.region.fewest_tokens
-
     def look(self, frame: np.ndarray, extents: Sequence[Extent | None]) -> Sight:
         """Encode the part of an (H, W, 3) uint8 RGB frame that the targets need."""
         pixels = to_pixels(frame, self._preprocess, self.parts.device)

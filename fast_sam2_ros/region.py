@@ -55,12 +55,6 @@ class Region:
         self._since_whole = 0
         self._window: Window | None = None
 
-    @property
-    def fewest_tokens(self) -> int:
-        """How many tokens every frame has at least."""
-        rows, columns = self._sizes[0]
-        return rows * columns
-
     def next(self, extents: Sequence[Extent | None]) -> Window | None:
         """
         Return the window to encode next, None for the whole frame.

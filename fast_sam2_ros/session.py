@@ -77,7 +77,7 @@ class Session:
     def __init__(self, tracker: Tracker, grounder: Grounder | None, *, lost_after: int = 5,
                  reground_period: float = 1.0, describer: Describer | None = None,
                  max_targets: int = 8, target_latency_ms: float = 0.0,
-                 min_keep_ratio: float = 0.1):
+                 min_keep_ratio: float = 0.2):
         """Wait for a target.
 
         lost_after, reground_period: those of `Patience`, for all targets.
@@ -389,7 +389,7 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
                  memory_keep_ratio: float | None = None, lost_after: int = 5,
                  reground_period: float = 1.0, preferred: str = PREFERRED,
                  describer: str = 'embedded', target_latency_ms: float = 0.0,
-                 min_keep_ratio: float = 0.1, max_targets: int = 8, compile: str = 'auto',
+                 min_keep_ratio: float = 0.2, max_targets: int = 8, compile: str = 'auto',
                  dtype: str = 'auto', roi: float = 0.0, roi_refresh: int = 10) -> Session:
     """Load a model and its grounder and return a session that waits for a target.
 
@@ -414,7 +414,7 @@ def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                memory_keep_ratio: float | None = None, lost_after: int = 5,
                reground_period: float = 1.0, dense_conditioning: bool = True,
                memory_frames: int | None = None, describer: str = 'none',
-               target_latency_ms: float = 0.0, min_keep_ratio: float = 0.1,
+               target_latency_ms: float = 0.0, min_keep_ratio: float = 0.2,
                max_targets: int = 8, compile: str = 'off', dtype: str = 'float32',
                roi: float = 0.0, roi_refresh: int = 10) -> Session:
     """Return a session on a model that is loaded already; otherwise as `open_session`.

@@ -384,8 +384,7 @@ class Tracker:
 
     @property
     def _memory_budget(self) -> int:
-        budget = tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
-        return min(budget, self._eyes.fewest_tokens)
+        return tokens_to_keep(self.memory_keep_ratio, self._parts.token_count)
 
     @property
     def _conditioning_budget(self) -> int:

@@ -96,7 +96,7 @@ class Settings:
         'it, between min_keep_ratio and keep_ratio; 0 for any time.',
         unit='ms', low=0.0, high=60000.0)
     min_keep_ratio: float = _run_time(
-        0.1, 'Share of the tokens that target_latency_ms cannot take the node below.',
+        0.2, 'Share of the tokens that target_latency_ms cannot take the node below.',
         low=0.05, high=1.0)
     compile: str = _fixed(
         'auto', 'Run compiled graphs: on, off, or auto (on a GPU). They are made before configure '

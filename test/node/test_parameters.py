@@ -81,7 +81,7 @@ def test_on_and_off_are_understood_as_yaml_reads_them():
 
 
 def test_what_is_of_no_consequence_is_not_refused():
-    assert Settings(keep_ratio=0.05).min_keep_ratio == 0.1  # there is no latency target
+    assert Settings(keep_ratio=0.05).min_keep_ratio == 0.2  # there is no latency target
     assert Settings(label_id=255).mask_format == 'binary'
 
 
