@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import enum
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,10 +14,16 @@ import numpy as np
 from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.results import StepResult
 
-if TYPE_CHECKING:
-    from fast_sam2_ros.target import TargetState
-
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
+
+
+class TargetState(enum.Enum):
+    """Where a target is in its life."""
+
+    IDLE = 'idle'  # no target was given
+    SEARCHING = 'searching'  # a target was named and not found yet
+    TRACKING = 'tracking'
+    LOST = 'lost'  # it was tracked, and is out of view or hidden
 
 
 @dataclass(frozen=True, eq=False)

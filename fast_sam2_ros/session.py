@@ -21,11 +21,11 @@ import numpy as np
 from fast_sam2_ros.errors import InputError, name_some, ParameterError
 from fast_sam2_ros.governor import allowed_budgets, Governor
 from fast_sam2_ros.pruning.budget import check_ratio
-from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport
+from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport, TargetState
 from fast_sam2_ros.sam2 import fast_path
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
-from fast_sam2_ros.target import Patience, Target, TargetState
+from fast_sam2_ros.target import Patience, Target
 from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.results import StepResult

@@ -14,14 +14,13 @@ that the first mask need not wait; by these words it is searched for once it is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-import enum
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fast_sam2_ros.errors import ParameterError
-from fast_sam2_ros.reports import TargetReport
+from fast_sam2_ros.reports import TargetReport, TargetState
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
@@ -29,15 +28,6 @@ if TYPE_CHECKING:
     from fast_sam2_ros.prompt import Prompt
     from fast_sam2_ros.results import StepResult
     from fast_sam2_ros.tracker import Tracker
-
-
-class TargetState(enum.Enum):
-    """Where a target is in its life."""
-
-    IDLE = 'idle'  # no target was given
-    SEARCHING = 'searching'  # a target was named and not found yet
-    TRACKING = 'tracking'
-    LOST = 'lost'  # it was tracked, and is out of view or hidden
 
 
 @dataclass

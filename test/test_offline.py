@@ -7,6 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from fast_sam2_ros import cli, grounding, offline
 from fast_sam2_ros.demo.scene import cut_out, fill
@@ -107,6 +108,7 @@ def test_several_targets_give_label_masks_and_a_list_in_track_json(clip, tmp_pat
 def test_settings_reach_the_session(clip, tmp_path, monkeypatch):
     sessions = []
     monkeypatch.setattr(offline, 'track', lambda session, *_: sessions.append(session))
+    monkeypatch.setattr(torch.cpu, '_is_amx_tile_supported', lambda: False)
     command = ['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',
                '--describer', 'none', '--grounder', 'none', '--out', str(tmp_path)]
     assert cli.main(command) == 0
@@ -116,7 +118,7 @@ def test_settings_reach_the_session(clip, tmp_path, monkeypatch):
     assert (plain.governor, plain.max_targets) == (None, 8)
     assert (governed.governor.target_ms, governed.min_keep_ratio) == (50.0, 0.3)
     assert governed.max_targets == 2
-    assert [each.tracker._parts.stages.dtype for each in sessions] == ['float32', 'bfloat16']
+    assert [each.tracker.dtype for each in sessions] == ['float32', 'bfloat16']
 
 
 def test_what_was_pointed_at_is_put_in_words(tmp_path):

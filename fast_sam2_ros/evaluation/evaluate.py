@@ -66,8 +66,10 @@ class Setting:
 
     def __str__(self) -> str:
         """Name what varies within a run."""
-        window = f', window {self.roi:g}' if self.roi else ''
-        return f'{self.model}, {self.router}, keep ratio {self.keep_ratio:g}, {self.dtype}{window}'
+        words = [self.model, self.router, f'keep ratio {self.keep_ratio:g}']
+        words += [self.dtype] * (self.dtype != 'float32')
+        words += [f'window {self.roi:g}'] * (self.roi > 0)
+        return ', '.join(words)
 
 
 @dataclass(frozen=True)

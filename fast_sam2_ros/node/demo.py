@@ -29,6 +29,7 @@ from tqdm import tqdm
 from fast_sam2_ros.demo.footage import Footage
 from fast_sam2_ros.demo.result import Answer, Run
 from fast_sam2_ros.errors import FastSam2Error
+from fast_sam2_ros.heap import keep_freed_memory
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.camera import CameraNode
@@ -117,6 +118,7 @@ def run_live(footage: Footage, arguments: argparse.Namespace,
 
     Raises FastSam2Error where the tracker does not come up or the nodes do not find each other.
     """
+    keep_freed_memory()  # here, before the model's thread has a heap of its own
     begin()
     model = _Model(factory)
     tracker = TrackerNode(session_factory=model.open, parameter_overrides=[

@@ -17,6 +17,7 @@ import rclpy
 from rclpy.exceptions import ParameterException
 
 from fast_sam2_ros.errors import FastSam2Error
+from fast_sam2_ros.heap import keep_freed_memory
 from fast_sam2_ros.node.running import begin, spin, start
 from fast_sam2_ros.node.tracker_node import TrackerNode
 
@@ -26,6 +27,7 @@ PATIENCE = 1.0
 
 def main(make_node: Callable[[], TrackerNode] = TrackerNode) -> None:
     """Run the tracker node until SIGINT or SIGTERM, then exit with 0; 1 for wrong parameters."""
+    keep_freed_memory()  # here, before the model's thread has a heap of its own
     begin()
     try:
         node = make_node()

@@ -35,7 +35,10 @@ from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.node.parameters import Settings, Value
 
 PROBES = 'fast_sam2_ros.node.probes'
-TRACKER = (sys.executable, '-m', 'fast_sam2_ros.node.main')
+START = ("import runpy, sys; sys.path = [place for place in sys.path if place]; "
+         "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)")
+"""Runs a module like `python -m`, but not from a checkout in which the measurement was started."""
+TRACKER = (sys.executable, '-c', START, 'fast_sam2_ros.node.main')
 THREADING = ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')
 """Variables of the environment that decide how PyTorch's threads wait for each other."""
 FRAMES = 240
@@ -105,7 +108,7 @@ class Probe:
         """Start it; it waits for commands."""
         self._role = role
         self._process = subprocess.Popen(
-            [sys.executable, '-m', PROBES, role, *arguments], stdin=subprocess.PIPE,
+            [sys.executable, '-c', START, PROBES, role, *arguments], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True)
 
     def tell(self, **command: Any) -> None:

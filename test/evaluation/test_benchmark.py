@@ -43,8 +43,9 @@ def test_all_implementations_in_one_run(tmp_path, capsys):
         assert row['image_size'] == 64 and row['peak_bytes'] > 39e6 * 4  # the parameters
     by_stage = {row['stage']: row['gflop'] for row in result['rows'][6:12]}
     assert sum(by_stage.values()) == pytest.approx(2 * by_stage['total'])
-    assert by_stage['attend'] < result['rows'][2]['gflop'] == pytest.approx(
-        whole['gflop'] - sum(by_stage[stage] for stage in ('encode', 'decode', 'remember')), 1e-3)
+    unpruned = {row['stage']: row['gflop'] for row in result['rows'][:6]}
+    assert by_stage['attend'] < unpruned['attend'] and by_stage['encode'] == unpruned['encode']
+    assert by_stage['remember'] < unpruned['remember']  # only what is remembered is encoded for it
     assert hf['gflop'] == pytest.approx(official['gflop'], rel=0.01)
     assert whole['growth_bytes'] < 2000 < 3 * 4 * 64 ** 2 < hf['growth_bytes']
     assert official['growth_bytes'] > 3 * 4 * 64 ** 2
