@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,26 @@ def milliseconds(text: str) -> float:
     if not 0 <= value < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is not 0 ms or more')
     return value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse a list with commas between its parts; blanks around them and empty ones go."""
+    return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Parse a list of numbers with commas between them."""
+    return tuple(float(part) for part in names(text))
+
+
+def ratios(text: str) -> tuple[float, ...]:
+    """Parse a list of keep ratios with commas between them."""
+    return tuple(ratio(part) for part in names(text))
+
+
+def paths(text: str) -> tuple[Path, ...]:
+    """Parse a list of files with commas between them."""
+    return tuple(Path(part) for part in names(text))
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

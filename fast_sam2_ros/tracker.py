@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.eyes import Eyes, Sight
@@ -27,6 +26,7 @@ from fast_sam2_ros.latency import StageClock
 from fast_sam2_ros.likeness import Looks
 from fast_sam2_ros.memory import BankView, FrameMemory, MemoryBank
 from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.prompting import decode_prompt, on_grid
 from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.pruning.budget import check_ratio, tokens_to_keep
 from fast_sam2_ros.pruning.cues import Cues, MaskHistory, TextProbe
@@ -34,7 +34,7 @@ from fast_sam2_ros.pruning.routers import best_tokens, make_router
 from fast_sam2_ros.region import Extent
 from fast_sam2_ros.results import Answer, fetch, StepResult
 from fast_sam2_ros.sam2.loaded import LoadedModel
-from fast_sam2_ros.sam2.parts import BOX_CORNERS, check_frame, Decoded, Encoded
+from fast_sam2_ros.sam2.parts import check_frame, Decoded
 
 WARM_UP_FRAME = np.zeros((48, 64, 3), np.uint8)
 WARM_UP_BOX = (16.0, 12.0, 48.0, 36.0)
@@ -123,7 +123,7 @@ class Tracker:
         """
         self._eyes = Eyes(loaded, dtype, roi, roi_refresh)
         self._parts = self._eyes.parts
-        self.takes_points = loaded.takes_points  # else boxes and points become rough masks
+        self.takes_points = loaded.takes_points
         self.likeness_levels = loaded.likeness_levels
         self._router = make_router(router, loaded)
         self._dense_conditioning = dense_conditioning
@@ -315,13 +315,14 @@ class Tracker:
         """
         check_frame(frame)
         prompt.check_against(*frame.shape[:2])
-        wanted = None if relevance is None else self._relevance_on_grid(relevance)
+        wanted = None if relevance is None else on_grid(relevance, self._parts)
         clock = StageClock(self._parts.device)
 
         sight = self._eyes.look_once(frame)
         clock.lap('encode')
 
-        decoded = self._decode_prompt(sight.encoded, frame.shape[:2], prompt)
+        decoded = decode_prompt(
+            self._parts, sight.encoded, frame.shape[:2], prompt, self.takes_points)
         clock.lap('decode')
 
         history = MaskHistory.begin(decoded, self.grid)
@@ -336,7 +337,7 @@ class Tracker:
         self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
 
-        return self._answer_prompt(decoded, clock)
+        return self._answer_prompt(decoded, history.seed, clock)
 
     @torch.inference_mode()
     def segment(self, frame: np.ndarray, prompt: Prompt) -> StepResult:
@@ -350,12 +351,14 @@ class Tracker:
         clock = StageClock(self._parts.device)
         sight = self._eyes.look_once(frame)
         clock.lap('encode')
-        decoded = self._decode_prompt(sight.encoded, frame.shape[:2], prompt)
+        decoded = decode_prompt(
+            self._parts, sight.encoded, frame.shape[:2], prompt, self.takes_points)
         clock.lap('decode')
         likeness = None
         if self._target is not None:
             likeness = self._target.looks.likeness(sight.look(decoded.logits))
-        result = self._answer_prompt(decoded, clock, likeness)
+        seed = MaskHistory.begin(decoded, self.grid).seed
+        result = self._answer_prompt(decoded, seed, clock, likeness)
         self._extent = None  # it need not be where the target was
         return result
 
@@ -369,7 +372,7 @@ class Tracker:
         if self._target is None:
             raise InputError('there is no target whose relevance could be refreshed')
         self._take_in()
-        wanted = self._relevance_on_grid(relevance)
+        wanted = on_grid(relevance, self._parts)
         probe = TextProbe.fit(self._eyes.last.encoded.tokens, wanted)
         self._target = replace(self._target, probe=probe)
 
@@ -433,72 +436,6 @@ class Tracker:
             target=replace(target, history=history, looks=target.looks.then(look)),
             choice=self._choose(sight, cues.after(seen), self._memory_budget))
 
-    def _decode_prompt(
-        self, encoded: Encoded, frame_size: tuple[int, int], prompt: Prompt
-    ) -> Decoded:
-        if prompt.rough or not (prompt.mask is not None or self.takes_points):
-            return self._mend(encoded, self._square_mask(prompt.as_mask(*frame_size)))
-        if prompt.mask is not None:
-            return self._parts.adopt_mask(encoded, self._square_mask(prompt.mask))
-        if prompt.box is not None:
-            corners = np.asarray(prompt.box, dtype=np.float64).reshape(2, 2)
-            points = corners.clip(0, frame_size[::-1])
-            labels = np.asarray(BOX_CORNERS)
-        else:
-            points = np.asarray(prompt.points, dtype=np.float64)
-            labels = np.ones(len(points)) if prompt.labels is None else np.asarray(prompt.labels)
-        height, width = frame_size
-        scale = np.array([self._parts.image_size / width, self._parts.image_size / height])
-        embedding = self._parts.embed_points(
-            torch.from_numpy(points * scale), torch.from_numpy(labels.astype(np.int32)))
-        return self._parts.decode(
-            self._parts.without_memory(encoded), encoded, embedding,
-            point_count=len(points), prompted=True)[0]
-
-    def _mend(self, encoded: Encoded, rough: Tensor) -> Decoded:
-        """
-        Answer a frame from the memory of nothing but a rough (S, S) mask of itself.
-
-        Places inside the mask that look like places outside of it are outvoted, so what is left
-        follows the target. The embedded model was trained to do so.
-        """
-        parts = self._parts
-        decoded = parts.adopt_mask(encoded, rough)
-        memory = BankView(
-            features=parts.encode_memory(encoded, [decoded], prompted=True),
-            index=parts.places[None],
-            age_row=torch.full_like(parts.places, parts.recent_frames)[None],
-            pointers=decoded.pointer[None, None],
-            pointer_ages=parts.places.new_ones(1, 1),
-        )
-        conditioned = attend(parts, encoded.tokens, None, memory)
-        return parts.decode(
-            conditioned, encoded, parts.no_prompt, point_count=0, prompted=False)[0]
-
-    def _square_mask(self, mask: np.ndarray) -> Tensor:
-        """Resize an (H, W) mask to the (S, S) input, as transformers' video processor does."""
-        size = (self._parts.image_size,) * 2
-        full = torch.from_numpy(np.ascontiguousarray(mask != 0)).to(self._parts.device).float()
-        if tuple(full.shape) != size:
-            full = functional.interpolate(
-                full[None, None], size=size, mode='bilinear', align_corners=False,
-                antialias=True)[0, 0]
-        square = (full >= 0.5).float()
-        if not square.any():
-            raise InputError(
-                f'the mask covers too little of the frame to survive at {size[0]} pixels a side')
-        return square
-
-    def _relevance_on_grid(self, relevance: np.ndarray) -> Tensor:
-        values = np.asarray(relevance, dtype=np.float32)
-        if values.ndim != 2 or values.size == 0:
-            raise InputError(f'a relevance map must be (height, width), not {values.shape}')
-        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
-            raise InputError('a relevance map must be within [0, 1]')
-        return functional.interpolate(
-            torch.from_numpy(values).to(self._parts.device)[None, None], size=self.grid,
-            mode='bilinear', align_corners=False, antialias=True)[0, 0].clamp(0, 1)
-
     def _choose(self, sight: Sight, cues: Cues, budget: int) -> _Choice:
         """
         Choose what to remember of a frame, with `cues` that know its mask.
@@ -514,12 +451,11 @@ class Tracker:
         return _Choice(keep, places.index_select(0, keep), score.index_select(0, keep))
 
     def _answer_prompt(
-        self, decoded: Decoded, clock: StageClock, likeness: Tensor | None = None
+        self, decoded: Decoded, seed: Tensor, clock: StageClock, likeness: Tensor | None = None
     ) -> StepResult:
         """Return the result for a frame on which the target was pointed at."""
         if likeness is None:
             likeness = torch.ones_like(decoded.score)
-        seed = MaskHistory.begin(decoded, self.grid).seed
         return _results([self], [Answer(decoded, None, likeness, seed)], clock)[0]
 
 

@@ -27,13 +27,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from fast_sam2_ros.arguments import ratio
+from fast_sam2_ros.arguments import names, paths, ratios
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.evaluation import benchmark_report as report
 from fast_sam2_ros.evaluation.benchmark_rows import (
     ALL_TOKENS, Costs, make_rows, Measured, merge, TOTAL_KEYS)
 from fast_sam2_ros.evaluation.contenders import (
-    boxes, Contender, DTYPES, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, REFERENCES,
+    boxes, Contender, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, REFERENCES,
     Transformers, Variant)
 from fast_sam2_ros.evaluation.costs import count_flops, graph_bytes, held_bytes, working_bytes
 from fast_sam2_ros.evaluation.environment import environment
@@ -43,6 +43,7 @@ from fast_sam2_ros.sam2.checkpoint import (
     load_model, LoadedModel, Preprocess, RANDOM_PREFIX, resolve_device)
 from fast_sam2_ros.sam2.meta import SIZES
 from fast_sam2_ros.sam2.resize import check_image_size
+from fast_sam2_ros.sam2.stages import DTYPES
 
 FULL_SIZE = 1024  # pixels a side of SAM 2's own input
 OFFICIAL_STEP = 64  # image sizes that Meta's predictor takes are multiples of it
@@ -278,18 +279,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fast-sam2 benchmark`."""
     parser.epilog = EPILOG
     parser.add_argument(
-        '--model', type=_names, default=('embedded',), metavar='A,B',
+        '--model', type=names, default=('embedded',), metavar='A,B',
         help=f'{", ".join(SIZES)} (random weights in the real shapes, {FULL_SIZE} pixels), or '
              'embedded, a hub id, a folder or a .pt file (default: embedded)')
     parser.add_argument(
-        '--keep-ratio', type=_ratios, default=(1.0, 0.3), metavar='R,R',
+        '--keep-ratio', type=ratios, default=(1.0, 0.3), metavar='R,R',
         help='shares of the tokens to keep, each in (0, 1]; the limit and all comparisons with '
              'keeping all need 1.0 among them (default: 1.0,0.3)')
     parser.add_argument(
-        '--against', type=_names, default=(), metavar='A,B',
+        '--against', type=names, default=(), metavar='A,B',
         help="also time hf (transformers' own session) and official (Meta's sam2)")
     parser.add_argument(
-        '--dtype', type=_names, default=('float32',), metavar='A,B',
+        '--dtype', type=names, default=('float32',), metavar='A,B',
         help=f'{", ".join(DTYPES)} (autocast) or both (default: float32)')
     parser.add_argument(
         '--compile', type=_compilation, default=(False,), metavar='A,B',
@@ -318,7 +319,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--markdown', type=Path, metavar='OUT', help='write a table there')
     group.add_argument('--plot', type=Path, metavar='OUT',
                        help='draw the stages of every variant (PNG, PDF or SVG)')
-    group.add_argument('--from', dest='sources', type=_paths, metavar='A,B',
+    group.add_argument('--from', dest='sources', type=paths, metavar='A,B',
                        help='run nothing: report on these JSON files, put together')
 
 
@@ -354,25 +355,13 @@ def _plan(arguments: argparse.Namespace) -> Plan:
         image_size=arguments.image_size, warm_up=arguments.warm_up, repeats=arguments.repeats)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(',') if part.strip())
-
-
-def _ratios(text: str) -> tuple[float, ...]:
-    return tuple(ratio(part) for part in _names(text))
-
-
 def _counts(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in _names(text))
+    return tuple(int(part) for part in names(text))
 
 
 def _compilation(text: str) -> tuple[bool, ...]:
-    unknown = [part for part in _names(text) if part not in COMPILATION]
+    unknown = [part for part in names(text) if part not in COMPILATION]
     if unknown:
         raise argparse.ArgumentTypeError(
             f'takes {", ".join(COMPILATION)}, not {", ".join(unknown)}')
-    return tuple(COMPILATION[part] for part in _names(text))
-
-
-def _paths(text: str) -> list[Path]:
-    return [Path(name) for name in _names(text)]
+    return tuple(COMPILATION[part] for part in names(text))

@@ -162,7 +162,7 @@ def runs(result: dict[str, Any]) -> list[dict[str, Any]]:
     return result['environment'].get('parts', [result['environment']])
 
 
-def merge(paths: list[Path]) -> dict[str, Any]:
+def merge(paths: tuple[Path, ...]) -> dict[str, Any]:
     """
     Put results together; each run keeps its rows and what they say about each other.
 

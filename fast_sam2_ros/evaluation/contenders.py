@@ -31,7 +31,6 @@ from fast_sam2_ros.tracker import Tracker
 
 OURS, HF, OFFICIAL = 'ours', 'hf', 'official'
 REFERENCES = (HF, OFFICIAL)
-DTYPES = ('float32', 'bfloat16')
 FRAME_SIZE = (480, 640)  # height and width of the camera image
 TARGETS_A_ROW, TARGETS_A_COLUMN = 4, 2
 BOX_CORNERS = (2, 3)  # labels of a box's corners, for both references

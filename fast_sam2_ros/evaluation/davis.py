@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class Sequence:
         return read_mask(self.masks[index])
 
 
-def load_davis(root: Path, names: list[str] | None = None) -> list[Sequence]:
+def load_davis(root: Path, names: Collection[str] | None = None) -> list[Sequence]:
     """Find the sequences of a DAVIS folder, all or the named ones.
 
     `root` holds JPEGImages/480p/NAME/*.jpg and Annotations/480p/NAME/*.png. Raise InputError

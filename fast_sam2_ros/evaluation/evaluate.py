@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from fast_sam2_ros.arguments import add_model_arguments, ratio
+from fast_sam2_ros.arguments import (
+    add_model_arguments, names, numbers, paths, ratio, ratios)
 from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.evaluation import report, rows as results
 from fast_sam2_ros.evaluation.davis import (
@@ -86,7 +87,7 @@ class Task:
 
 
 def load_task(
-    root: Path, names: list[str] | None, prompt: str, table: Path | None, every: int = 1
+    root: Path, names: tuple[str, ...] | None, prompt: str, table: Path | None, every: int = 1
 ) -> Task:
     """
     Read what there is to track in a folder in the layout of DAVIS: all or `every` n-th frame.
@@ -239,28 +240,12 @@ def run(
             yield Result(about, found, errors)
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(part) for part in text.split(',')]
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(',') if name.strip()]
-
-
-def _ratios(text: str) -> list[float]:
-    return [ratio(part) for part in _names(text)]
-
-
-def _paths(text: str) -> list[Path]:
-    return [Path(name) for name in _names(text)]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fast-sam2 evaluate`."""
     parser.epilog = EXAMPLES
     parser.add_argument('root', type=Path, nargs='?',
                         help='a folder in the layout of DAVIS (480p)')
-    parser.add_argument('--sequences', type=_names, metavar='A,B', help='only these')
+    parser.add_argument('--sequences', type=names, metavar='A,B', help='only these')
     parser.add_argument('--every', type=int, default=1, metavar='N',
                         help='only every Nth frame, as a slower camera sees them (default: 1)')
     parser.add_argument('--prompt', choices=('mask', 'box', 'text'), default='mask',
@@ -272,9 +257,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     group = parser.add_argument_group('settings', 'every model with every router at every keep '
                                       'ratio; --model takes several as well, A,B')
-    group.add_argument('--keep-ratio', type=_ratios, default=[0.5], metavar='R,R',
+    group.add_argument('--keep-ratio', type=ratios, default=[0.5], metavar='R,R',
                        help='shares of the tokens to keep, in (0, 1] (default: 0.5)')
-    group.add_argument('--router', type=_names, default=['analytic'], metavar='A,B',
+    group.add_argument('--router', type=names, default=['analytic'], metavar='A,B',
                        help=f'{", ".join(ROUTERS)} (default: analytic)')
     group.add_argument('--image-size', type=int, metavar='N',
                        help="pixels a side of the model's input, a multiple of 32 (default: what "
@@ -283,10 +268,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='recent frames to remember (default: as many as the model does)')
     group.add_argument('--memory-keep-ratio', type=ratio, metavar='R',
                        help='share of the tokens to remember (default: the keep ratio)')
-    group.add_argument('--dtype', type=_names, default=['float32'], metavar='A,B',
+    group.add_argument('--dtype', type=names, default=['float32'], metavar='A,B',
                        help='what the model computes in: float32, bfloat16 or auto (default: '
                             'float32)')
-    group.add_argument('--roi', type=_numbers, default=[0.0], metavar='R,R',
+    group.add_argument('--roi', type=numbers, default=[0.0], metavar='R,R',
                        help='encode a window around the target, of this share of the frame\'s '
                             'sides; 0 for whole frames (default: 0)')
     group.add_argument('--roi-refresh', type=int, default=10, metavar='N',
@@ -301,7 +286,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument('--plot', type=Path, metavar='OUT',
                        help='draw J&F over the keep ratio and over the time of a step (PNG, PDF '
                             'or SVG)')
-    group.add_argument('--from', dest='sources', type=_paths, metavar='A,B',
+    group.add_argument('--from', dest='sources', type=paths, metavar='A,B',
                        help='run nothing: report on these JSON files, put together as one')
 
 
@@ -341,7 +326,7 @@ def _run_as_asked(arguments: argparse.Namespace) -> Iterator[Result]:
                 arguments.image_size, not arguments.prune_conditioning, dtype, roi,
                 arguments.roi_refresh)
         for model, router, keep, dtype, roi in product(
-            _names(arguments.model), arguments.router, arguments.keep_ratio, arguments.dtype,
+            names(arguments.model), arguments.router, arguments.keep_ratio, arguments.dtype,
             arguments.roi)]
     if not settings:
         raise ParameterError('--model, --router and --keep-ratio need a value each')

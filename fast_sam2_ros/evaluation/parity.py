@@ -23,7 +23,9 @@ import torch
 from torch import nn, Tensor
 from tqdm import tqdm
 
+from fast_sam2_ros.arguments import names
 from fast_sam2_ros.errors import ParameterError
+from fast_sam2_ros.evaluation.contenders import REFERENCES
 from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.official import (
     official_is_installed, official_pair, open_state, randomise, seeded, track)
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
     from transformers import Sam2VideoModel
 
 TOLERANCE = 1e-4
-REFERENCES = ('hf', 'official')
 PROMPTS = ('box', 'point', 'mask')
 # What a tracker that drops a tenth of the tokens must differ by, or the weights show nothing.
 CONTROL_DIFFERENCE = 10 * TOLERANCE
@@ -276,15 +277,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         'parity check', 'compare the tracker at keep ratio 1.0 with the reference implementations '
         'on random weights; at 1024 pixels a frame takes seconds on a CPU')
-    group.add_argument('--sizes', type=_names, default=('tiny',), metavar='A,B',
+    group.add_argument('--sizes', type=names, default=('tiny',), metavar='A,B',
                        help=f"some of {','.join(SIZES)} (default: tiny)")
     group.add_argument('--frames', type=int, default=17,
                        help='length of the stream (default: 17, which fills every memory; '
                             'fewer are quicker and show less)')
-    group.add_argument('--against', type=_names, default=REFERENCES, metavar='A,B',
+    group.add_argument('--against', type=names, default=REFERENCES, metavar='A,B',
                        help="hf (transformers), official (Meta's sam2) or both (default)")
     group.add_argument('--image-size', type=int, default=1024, help='pixels (default: 1024)')
-    group.add_argument('--prompts', type=_names, default=('box',), metavar='A,B',
+    group.add_argument('--prompts', type=names, default=('box',), metavar='A,B',
                        help=f"some of {','.join(PROMPTS)} (default: box)")
 
 
@@ -315,7 +316,3 @@ def as_table(result: dict[str, Any]) -> str:
     lines.append(f"{verdict}: at most {result['tolerance']:g} apart; " + ', '.join(
         f'{key} {value}' for key, value in result['environment'].items()))
     return '\n'.join(lines)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(',') if name.strip())

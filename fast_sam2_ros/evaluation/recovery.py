@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fast_sam2_ros.arguments import add_tracking_arguments, open_session_from
+from fast_sam2_ros.arguments import add_tracking_arguments, names, open_session_from
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, Sequence
 from fast_sam2_ros.evaluation.environment import environment
@@ -238,8 +238,9 @@ def _number(value: float | None) -> str:
     return '-' if value is None else f'{value:.0f}'
 
 
-def run(session: Session, root: Path, names: list[str] | None, policies: list[str],
-        reset_every: int, report: Callable[[list[Outcome]], None]) -> list[Outcome]:
+def run(session: Session, root: Path, names: tuple[str, ...] | None,
+        policies: tuple[str, ...], reset_every: int,
+        report: Callable[[list[Outcome]], None]) -> list[Outcome]:
     """
     Track the clips of a folder under each policy; `report` all outcomes after each clip.
 
@@ -267,22 +268,18 @@ def run(session: Session, root: Path, names: list[str] | None, policies: list[st
     return outcomes
 
 
-def _names(text: str) -> list[str]:
-    return [name for name in text.split(',') if name]
-
-
-def _policies(text: str) -> list[str]:
-    unknown = set(_names(text)) - set(POLICIES)
+def _policies(text: str) -> tuple[str, ...]:
+    unknown = set(names(text)) - set(POLICIES)
     if unknown:
         raise argparse.ArgumentTypeError(f'{", ".join(unknown)}: not one of {POLICIES}')
-    return _names(text)
+    return names(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of this evaluation."""
     parser.add_argument('root', type=Path, help='a rendered set `lost`')
-    parser.add_argument('--sequences', type=_names, metavar='A,B', help='only these')
-    parser.add_argument('--policies', type=_policies, default=list(POLICIES), metavar='A,B',
+    parser.add_argument('--sequences', type=names, metavar='A,B', help='only these')
+    parser.add_argument('--policies', type=_policies, default=POLICIES, metavar='A,B',
                         help=f'of {", ".join(POLICIES)} (default: all)')
     parser.add_argument('--reset-every', type=int, default=20, metavar='FRAMES',
                         help='of the policy reset (default: %(default)s)')

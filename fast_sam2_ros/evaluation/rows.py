@@ -144,7 +144,7 @@ def read(path: Path) -> Result:
         raise InputError(f'{path} is not a result of fast-sam2 evaluate --json') from error
 
 
-def merge(paths: list[Path]) -> Result:
+def merge(paths: tuple[Path, ...]) -> Result:
     """
     Put results together as if they were of one run; means are taken anew.
 

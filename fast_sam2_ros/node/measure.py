@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from fast_sam2_ros.arguments import numbers
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.node.parameters import Settings, Value
@@ -285,10 +286,6 @@ def _setting(text: str) -> tuple[str, Value]:
     return name, yaml.safe_load(value)
 
 
-def _numbers(text: str) -> list[float]:
-    return [float(number) for number in text.split(',')]
-
-
 def main() -> None:
     """Measure the node from outside, beside the bare loop of the same session."""
     parser = argparse.ArgumentParser(
@@ -297,7 +294,7 @@ def main() -> None:
     parser.add_argument('--text', default='cat', help='a target of the demo scene (%(default)s)')
     parser.add_argument('-p', '--parameter', type=_setting, action='append', default=[],
                         metavar='NAME:=VALUE', help='a parameter of the node, for the loop too')
-    parser.add_argument('--rates', type=_numbers, default=[60.0, 30.0], metavar='HZ,...',
+    parser.add_argument('--rates', type=numbers, default=(60.0, 30.0), metavar='HZ,...',
                         help='of the camera (default: 60,30)')
     parser.add_argument('--rounds', type=int, default=3, help='turns of each (%(default)s)')
     parser.add_argument('--seconds', type=float, default=15.0, help='of a turn (%(default)s)')

@@ -128,16 +128,15 @@ def _layers(
         normed = layer.layer_norm1(x)
         x = x + _attention(layer.self_attn, normed, normed, normed, rotary, rotary)
         normed = layer.layer_norm2(x)
-        look = _narrow_attention if narrow and _has_one_head(layer) else _attention
-        x = x + look(
-            layer.cross_attn_image, normed, memory.keys, memory.values, rotary, memory.rotary)
+        cross = layer.cross_attn_image
+        if narrow and cross.num_attention_heads == 1:
+            x = x + _narrow_attention(cross, normed, rotary, memory)
+        else:
+            x = x + _attention(
+                cross, normed, memory.keys, memory.values, rotary, memory.rotary)
         normed = layer.layer_norm3(x)
         x = x + layer.linear2(layer.activation(layer.linear1(normed)))
     return x
-
-
-def _has_one_head(layer: nn.Module) -> bool:
-    return layer.cross_attn_image.num_attention_heads == 1
 
 
 def _attention(
@@ -158,18 +157,14 @@ def _attention(
 
 
 def _narrow_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_rotary: RotaryTable,
-    key_rotary: RotaryTable,
+    module: nn.Module, query: Tensor, rotary: RotaryTable, memory: MemoryTokens
 ) -> Tensor:
     """Return what `_attention` does with one head, projecting values after the weighted sum."""
-    query = query_rotary.turn(module.q_proj(query))
-    key = key_rotary.turn(module.k_proj(key)).transpose(1, 2)
+    query = rotary.turn(module.q_proj(query))
+    key = memory.rotary.turn(module.k_proj(memory.keys)).transpose(1, 2)
     query = query * query.shape[-1] ** -0.5
-    sums = [torch.softmax(block @ key, dim=-1) @ value for block in query.split(BLOCK, dim=1)]
+    sums = [torch.softmax(block @ key, dim=-1) @ memory.values
+            for block in query.split(BLOCK, dim=1)]
     return module.o_proj(module.v_proj(torch.cat(sums, dim=1)))
 
 
