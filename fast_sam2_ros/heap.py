@@ -4,8 +4,7 @@
 Keep memory that was freed, so that a step on the CPU finds its buffers where the last left them.
 
 PyTorch has no cache for memory of the CPU. By default glibc gives every large buffer back to the
-system when it is freed, and the next one comes page by page, zeroed by the kernel: at 1024 pixels
-that is a million page faults a step.
+system when it is freed, and the next one comes page by page, zeroed by the kernel.
 """
 
 from __future__ import annotations
