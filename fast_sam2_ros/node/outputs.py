@@ -18,11 +18,13 @@ from fast_sam2_ros.msg import StageLatency, TargetStatus, TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.mailbox import Counts
 from fast_sam2_ros.node.parameters import Settings
+from fast_sam2_ros.status import make_status, StatusTypes
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.session import Report, TargetReport
+    from fast_sam2_ros.session import Report
 
 DEPTH = 5
+STATUS_TYPES = StatusTypes(TrackerStatus, TargetStatus, StageLatency)
 
 
 class Outputs:
@@ -50,11 +52,11 @@ class Outputs:
             picture = overlay.draw(frame, report.labels(), overlay.caption(report),
                                    report.kept if settings.overlay_tokens else None)
             self._overlay.publish(images.from_rgb(picture, header))
-        status = _status(header, report, counts)
-        status.target_latency = settings.target_latency_ms
-        status.compiled = compiled
         now = 1e-9 * self._node.get_clock().now().nanoseconds
-        status.stamp_age = now - images.seconds(header.stamp)
+        status = make_status(
+            STATUS_TYPES, header, report, processed=counts.processed, dropped=counts.dropped,
+            target_latency_ms=settings.target_latency_ms, compiled=compiled,
+            stamp_age=now - images.seconds(header.stamp))
         self._status.publish(status)
         return status
 
@@ -75,25 +77,3 @@ def _mask(report: Report, settings: Settings) -> np.ndarray:
         return report.mask * np.uint8(255)
     ids = report.labels()
     return ids + np.uint8(settings.label_id - 1) * (ids != 0)
-
-
-def _status(header: Header, report: Report, counts: Counts) -> TrackerStatus:
-    latency = report.latency
-    return TrackerStatus(
-        header=header, state=getattr(TrackerStatus, report.state.name),
-        target_text=report.target_text, label=report.label, message=report.message,
-        score=float(report.score), tokens_retained=report.tokens_retained,
-        tokens_total=report.tokens_total, bank_bytes=report.bank_bytes,
-        targets=[_target(target) for target in report.targets],
-        keep_ratio=float(report.keep_ratio),
-        latency=StageLatency(
-            encode=latency.encode, route=latency.route, attend=latency.attend,
-            decode=latency.decode, remember=latency.remember, total=latency.total),
-        received=counts.received, processed=counts.processed, dropped=counts.dropped)
-
-
-def _target(target: TargetReport) -> TargetStatus:
-    return TargetStatus(
-        id=target.id, text=target.text, label=target.label, message=target.message,
-        state=getattr(TrackerStatus, target.state.name), score=float(target.score),
-        tokens_retained=target.tokens_retained, bank_bytes=target.bank_bytes)
