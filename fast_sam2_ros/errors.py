@@ -19,6 +19,10 @@ class InputError(FastSam2Error):
     """An image, a prompt or a video that cannot be used."""
 
 
+class DeviceMemoryError(FastSam2Error):
+    """The device had no memory left for a step, and the frame is lost; the next may be given."""
+
+
 class ParameterError(FastSam2Error):
     """A setting outside its range, or two that exclude each other."""
 

@@ -16,15 +16,15 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fast_sam2_ros.errors import InputError, name_some, ParameterError
-from fast_sam2_ros.governor import allowed_budgets, Governor
+from fast_sam2_ros.device_memory import free_cache, is_out_of_memory
+from fast_sam2_ros.errors import DeviceMemoryError, InputError, name_some, ParameterError
+from fast_sam2_ros.governor import allowed_budgets, BUDGETS, Governor
 from fast_sam2_ros.pruning.budget import check_ratio
 from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport, TargetState
 from fast_sam2_ros.sam2 import fast_path
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
+from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.target import Patience, Target
 from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.prompt import Prompt
@@ -32,11 +32,13 @@ from fast_sam2_ros.results import StepResult
 from fast_sam2_ros.tracker import Tracker
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from fast_sam2_ros.grounding import Grounder
     from fast_sam2_ros.grounding.describe import Describer
 
 __all__ = ['NO_LATENCY', 'open_session', 'Report', 'Session', 'session_on', 'TargetReport',
-           'TargetState', 'targets_in']
+           'TargetState', 'targets_in', 'text_of']
 
 # Taken for a downloaded checkpoint where it is on the machine; the embedded grounder otherwise.
 PREFERRED_GROUNDER = 'IDEA-Research/grounding-dino-tiny'
@@ -59,6 +61,11 @@ def targets_in(text: str) -> dict[str, str]:
     return named
 
 
+def text_of(words: Iterable[str]) -> str:
+    """Return the text that names several targets."""
+    return f'{SEPARATOR} '.join(words)
+
+
 def _key(words: str) -> str:
     return ' '.join(words.split()).casefold()
 
@@ -72,6 +79,8 @@ class Session:
     describer: gives the words for a target that was pointed at.
     governor: None where no latency is to be held.
     fast_path: why the compiled step is not used where it was asked for; empty where all is well.
+    shortage: what the device's memory was too small for, and what was done; empty while it is
+        enough, and again after another `keep_ratio` was set.
     """
 
     def __init__(self, tracker: Tracker, grounder: Grounder | None, *, lost_after: int = 5,
@@ -96,10 +105,11 @@ class Session:
         self.loaded: LoadedModel | None = None
         self.governor: Governor | None = None
         self.fast_path = ''
+        self.shortage = ''
+        self._memory_limit = math.inf  # the largest keep ratio that the device has memory for
         self._compiled: set[float] = set()  # keep ratios
         self._patience = Patience(lost_after, reground_period)
         self._targets: list[Target] = []  # in the order in which they were named
-        self._last_stamp = -math.inf
         self._stepped = 0  # targets in the last step that the governor saw
         self._keep_ratio = self._target_latency_ms = self._min_keep_ratio = 0.0
         self._govern(tracker.keep_ratio, target_latency_ms, min_keep_ratio)
@@ -125,11 +135,16 @@ class Session:
 
     @property
     def keep_ratio(self) -> float:
-        """The most that is kept of a frame's tokens, in (0, 1]; a governor may keep fewer."""
+        """The most that is kept of a frame's tokens, in (0, 1].
+
+        Fewer are kept where that holds a latency, and after the device ran out of memory.
+        """
         return self._keep_ratio
 
     @keep_ratio.setter
     def keep_ratio(self, ratio: float) -> None:
+        if ratio != self._keep_ratio:
+            self._memory_limit, self.shortage = math.inf, ''
         self._govern(ratio, self._target_latency_ms, self._min_keep_ratio)
 
     @property
@@ -169,7 +184,7 @@ class Session:
     @property
     def target_text(self) -> str:
         """Return the words that name the targets; empty where there are none."""
-        return f'{SEPARATOR} '.join(target.text for target in self._targets if target.text)
+        return text_of(target.text for target in self._targets if target.text)
 
     def compile(self) -> None:
         """Compile the step for every keep ratio that may come into force; takes long.
@@ -222,14 +237,22 @@ class Session:
         """Take the next image, (H, W, 3) uint8 RGB, with its time in seconds.
 
         Stamps may jump back (a bag that starts again): a search that waits then runs at once.
-        Raise InputError for anything else than such an image.
+        Raise InputError for anything else than such an image, and DeviceMemoryError where the
+        device ran out of memory: the frame leaves no trace, and the next one is taken with the
+        next smaller budget, if there is one.
         """
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
-            raise InputError(f'an image is (H, W, 3) uint8, not {frame.shape} {frame.dtype}')
-        if stamp < self._last_stamp:
-            for target in self._targets:
-                target.rewind(stamp)
-        self._last_stamp = stamp
+        check_frame(frame)
+        try:
+            return self._process(frame, stamp)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Not before here, since the error holds on to the tensors of the step that failed.
+        free_cache()
+        self._economise()
+        raise DeviceMemoryError(self.shortage)
+
+    def _process(self, frame: np.ndarray, stamp: float) -> Report:
         keep_ratio = self.tracker.keep_ratio
         began = time.perf_counter()
 
@@ -317,8 +340,13 @@ class Session:
     def _budgets(self) -> tuple[float, ...]:
         """Return the keep ratios that may come into force."""
         if self.governor is None:
-            return (self._keep_ratio,)
-        return allowed_budgets(self._keep_ratio, self._min_keep_ratio)
+            return (self._most,)
+        return allowed_budgets(self._most, self._min_keep_ratio)
+
+    @property
+    def _most(self) -> float:
+        """The largest keep ratio that may come into force."""
+        return min(self._keep_ratio, self._memory_limit)
 
     def _govern(self, keep_ratio: float, target_ms: float, min_keep_ratio: float) -> None:
         """Take what limits the budget; a change begins with the largest."""
@@ -329,8 +357,31 @@ class Session:
         if settings == (self._keep_ratio, self._target_latency_ms, self._min_keep_ratio):
             return
         self._keep_ratio, self._target_latency_ms, self._min_keep_ratio = settings
-        self.governor = Governor(target_ms, keep_ratio, min_keep_ratio) if target_ms else None
-        self._keep(keep_ratio)
+        self._restart_budget()
+
+    def _economise(self) -> None:
+        """Take the next smaller budget, since the device has no memory for the one in force."""
+        before, used = self.shortage, min(self.tracker.keep_ratio, self._memory_limit)
+        smaller = [budget for budget in BUDGETS if budget < used]
+        if smaller:
+            self._memory_limit = smaller[0]
+            self.shortage = (f'the device ran out of memory at a keep ratio of {used:g}; it is '
+                             f'{smaller[0]:g} until another is set')
+            for target in self._targets:
+                target.search_at_once()
+            self._restart_budget()
+        else:
+            self.shortage = (f'the device ran out of memory at a keep ratio of {used:g}, and '
+                             'nothing lower is possible: free some of it, or take a smaller model')
+        if self.shortage != before:  # else it would be said with every frame
+            logger.warning('%s', self.shortage)
+
+    def _restart_budget(self) -> None:
+        """Begin with the largest keep ratio that may come into force."""
+        self.governor = None
+        if self._target_latency_ms:
+            self.governor = Governor(self._target_latency_ms, self._most, self._min_keep_ratio)
+        self._keep(self._most)
         if self._compiled:
             self.fast_path = ''
             rest = set(self._budgets()) - self._compiled
@@ -367,6 +418,8 @@ class Session:
         message = 'no target' if first is None else first.message
         if self._refused:
             message += f'; {self._refusal}'
+        if self.shortage:
+            message += f'; {self.shortage}'
         rows, columns = self.tracker.grid
         return Report(
             state=self.state, target_text=self.target_text,

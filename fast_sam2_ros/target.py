@@ -88,12 +88,6 @@ class Target:
         """Whether there is a prompt that the tracker was not given yet."""
         return self._prompt is not None
 
-    def rewind(self, stamp: float) -> None:
-        """Take that time has jumped back to `stamp`: a search that waits may run at once."""
-        self.next_search = -math.inf
-        if self._doubtful_since < math.inf:
-            self._doubtful_since = stamp
-
     def begin(self, frame: np.ndarray) -> StepResult:
         """Give the tracker what was pointed at; raise InputError where it refuses."""
         step = self.tracker.prompt(frame, self._prompt)
@@ -102,9 +96,17 @@ class Target:
         return step
 
     def search_is_due(self, stamp: float) -> bool:
-        """Return whether the grounder should run for this target on a frame of this time."""
+        """Return whether the grounder should run for this target on a frame of this time.
+
+        It also should where the wait seems longer than it can be: time has jumped back.
+        """
+        waits = 0 < self.next_search - stamp <= self._patience.reground_period
         return (self.state in (TargetState.SEARCHING, TargetState.LOST) and bool(self.text)
-                and self._understood and not self.is_pointed_at and stamp >= self.next_search)
+                and self._understood and not self.is_pointed_at and not waits)
+
+    def search_at_once(self) -> None:
+        """Let a search that waits run on the next frame."""
+        self.next_search = -math.inf
 
     def search(self, frame: np.ndarray, stamp: float, grounder: Grounder | None
                ) -> StepResult | None:
@@ -179,7 +181,7 @@ class Target:
         levels = self.tracker.likeness_levels
         if levels is None or likeness >= levels.sure:
             return True
-        self._doubtful_since = min(self._doubtful_since, stamp)
+        self._doubtful_since = min(self._doubtful_since, stamp)  # time may have jumped back
         return stamp - self._doubtful_since >= self._patience.reground_period
 
     def _follow(self, message: str) -> None:

@@ -241,8 +241,12 @@ class Tracker:
 
     @keep_ratio.setter
     def keep_ratio(self, ratio: float) -> None:
-        self._keep_ratio = check_ratio('keep_ratio', ratio)
-        self._resize_bank()
+        before, self._keep_ratio = self._keep_ratio, check_ratio('keep_ratio', ratio)
+        try:
+            self._resize_bank()
+        except Exception:  # no memory for a larger bank: what there is goes on
+            self._keep_ratio = before
+            raise
 
     @property
     def memory_keep_ratio(self) -> float:
@@ -292,11 +296,13 @@ class Tracker:
                   for tracker, *each in zip(trackers, cues, queries, decoded)]
         memories = _encode_all(
             sight, decoded, [draft.choice for draft in drafts], prompted=False)
-        for tracker, draft, memory in zip(trackers, drafts, memories):
-            tracker._pending = _Pending(memory, draft.answer.decoded.pointer, draft.target)
         clock.lap('remember')
 
-        return _results(trackers, [draft.answer for draft in drafts], clock)
+        results = _results(trackers, [draft.answer for draft in drafts], clock)
+        # Last, so that a step that fails leaves no trace.
+        for tracker, draft, memory in zip(trackers, drafts, memories):
+            tracker._pending = _Pending(memory, draft.answer.decoded.pointer, draft.target)
+        return results
 
     def decline(self) -> None:
         """Do not remember the frame of the last step: it leaves no trace."""
@@ -332,8 +338,8 @@ class Tracker:
 
         choice = self._choose(sight, cues, self._conditioning_budget)
         (memory,) = _encode_all(sight, [decoded], [choice], prompted=True)
-        self.bank.condition(memory, decoded.pointer)
         looks = Looks.begin(sight.look(decoded.logits))
+        self.bank.condition(memory, decoded.pointer)
         self._target, self._pending = _Target(probe, history, looks), None
         clock.lap('remember')
 

@@ -253,6 +253,48 @@ def test_when_time_jumps_back_the_search_goes_on_at_once(session, grounder):
     assert session.process(FRAME, 5.0).state is TargetState.TRACKING
 
 
+def test_stamps_that_swap_places_do_not_search_more_often(session, grounder):
+    session.set_text('dog')
+    states(session, [10.0, 10.2, 10.1, 10.4, 10.3, 10.6, 10.5, 10.9])
+    assert len(grounder.calls) == 1
+    states(session, [11.0])
+    assert len(grounder.calls) == 2
+
+
+@pytest.mark.parametrize('jump', [-3600.0, -2.0, 30.0, 1e9])
+def test_after_a_jump_in_time_searches_and_losses_take_as_long_as_ever(
+        session, tracker, grounder, jump):
+    session.set_text('dog')
+    states(session, [5000.0, 5000.5])
+    start = 5000.5 + jump
+    states(session, [start, start + 0.5, start + 0.9, start + 1.0, start + 1.5])
+    assert len(grounder.calls) == 3
+
+    session.set_text('cat')
+    assert states(session, [start]) == [TargetState.TRACKING]
+    tracker.scores = [-1.0]
+    grounder.visible.clear()
+    assert states(session, [start - jump, start, start - jump]) == [
+        TargetState.TRACKING, TargetState.TRACKING, TargetState.LOST]
+    assert not session.process(FRAME, start).mask.any()
+
+
+def test_a_single_stamp_from_the_future_does_not_stop_the_search(session, grounder):
+    session.set_text('dog')
+    states(session, [10.0, 4e9, 10.1, 10.2])
+    assert len(grounder.calls) == 3  # at 10.0, at once after each of the two jumps
+
+
+def test_a_shorter_period_ends_a_longer_wait(session, grounder):
+    session.reground_period = 3600.0
+    session.set_text('dog')
+    states(session, [10.0, 11.0])
+    assert len(grounder.calls) == 1
+    session.reground_period = 0.5
+    states(session, [11.1])
+    assert len(grounder.calls) == 2
+
+
 def test_a_prompt_that_the_tracker_refuses_clears_the_target(session, tracker, monkeypatch):
     def refuse(frame, prompt, relevance=None):
         raise InputError('the box lies outside the frame')
@@ -268,7 +310,7 @@ def test_a_prompt_that_the_tracker_refuses_clears_the_target(session, tracker, m
     np.zeros((48, 64), np.uint8), np.zeros((48, 64, 4), np.uint8),
     np.zeros((48, 64, 3), np.float32), np.zeros((0, 64, 3), np.uint8)])
 def test_an_image_of_another_kind_is_refused(session, frame):
-    with pytest.raises(InputError, match='uint8'):
+    with pytest.raises(InputError, match='a frame must be'):
         session.process(frame, 0.0)
 
 

@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _footage(arguments: argparse.Namespace) -> Footage:
     from fast_sam2_ros.demo.footage import SceneFootage, VideoFootage
-    from fast_sam2_ros.session import SEPARATOR, targets_in
+    from fast_sam2_ros.session import targets_in, text_of
 
     if not 1 <= arguments.rate <= 60:
         raise InputError(f'--rate is {arguments.rate:g}; it must be 1 to 60 frames a second')
@@ -84,7 +84,7 @@ def _footage(arguments: argparse.Namespace) -> Footage:
         raise InputError(f'--grace is {arguments.grace:g}; it must be 0 to 10 seconds')
     # As the session says them again.
     texts = None if arguments.text is None else [
-        f'{SEPARATOR} '.join(targets_in(text).values()) for text in arguments.text]
+        text_of(targets_in(text).values()) for text in arguments.text]
     if arguments.video is None:
         return SceneFootage(arguments.rate, arguments.seed, texts)
     if not texts:
