@@ -184,7 +184,7 @@ def load_hub_describer(name: str, device: str = 'cpu') -> ZeroShotDescriber | Ca
     model = load_part(eyes.model, folder, remedy, config).to(resolve_device(device))
     side = _side(model.config)
     size = {'height': side, 'width': side}
-    settings = ImageSettings(size, eyes.mean, eyes.std).updated(folder)
+    settings = ImageSettings(size, eyes.mean, eyes.std).updated(folder, remedy)
     if kind in CAPTIONERS:
         return CaptionDescriber(name, model, load_tokenizer(folder, remedy), settings)
     encoder = HubTextEncoder.load(name, device)

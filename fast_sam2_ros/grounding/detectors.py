@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-import json
+import os
 from pathlib import Path
 import re
 from typing import Any, TYPE_CHECKING
@@ -20,17 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForZeroShotObjectDetection
+from transformers import AutoConfig, AutoModelForZeroShotObjectDetection
 
 from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.grounding.hub import (
-    find_folder, first_line, load_tokenizer, read_model_type)
+from fast_sam2_ros.grounding.hub import find_folder, load_tokenizer, read_model_type
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
 from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
 from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
 from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.trust import check_model_fits, first_line, read_json
 
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker
@@ -39,6 +39,7 @@ KIND = 'grounder'
 PREPROCESSOR_FILE = 'preprocessor_config.json'
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+LARGEST_IMAGE = 4096  # pixels a side, to which a preprocessor_config.json may have images resized
 RELEVANCE_GRID = 64  # cells a side
 BOX_RELEVANCE = 0.3  # inside the box, where the mask decoder sees nothing of the target
 
@@ -57,20 +58,37 @@ class ImageSettings:
     std: tuple[float, ...]
     scale: float = 1 / 255
 
-    def updated(self, folder: Path) -> ImageSettings:
-        """Return the settings with what the folder's preprocessor_config.json says instead."""
+    def updated(self, folder: Path, remedy: str) -> ImageSettings:
+        """
+        Return the settings with what the folder's preprocessor_config.json says instead.
+
+        Raises CheckpointError, which ends in `remedy`, where that cannot be or is too large.
+        """
         path = folder / PREPROCESSOR_FILE
-        if not path.is_file():
+        if not os.path.lexists(path):
             return self
-        said = json.loads(path.read_text(encoding='utf-8'))
+        said = read_json(path, remedy)
         rescales = said.get('do_rescale', True)
         size = said.get('size') or self.size
-        return ImageSettings(
-            {'height': size, 'width': size} if isinstance(size, int) else dict(size),
-            tuple(said.get('image_mean') or self.mean),
-            tuple(said.get('image_std') or self.std),
-            said.get('rescale_factor', self.scale) if rescales else 1.0,
-        )
+        try:
+            settings = ImageSettings(
+                {'height': size, 'width': size} if isinstance(size, int) else dict(size),
+                tuple(map(float, said.get('image_mean') or self.mean)),
+                tuple(map(float, said.get('image_std') or self.std)),
+                float(said.get('rescale_factor', self.scale)) if rescales else 1.0)
+            fits = settings._are_possible()
+        except (TypeError, ValueError) as error:
+            raise CheckpointError(f'{path} cannot be read ({error}): {remedy}') from error
+        if not fits:
+            raise CheckpointError(
+                f'{path} needs three numbers in image_mean and image_std, and a size of at most '
+                f'{LARGEST_IMAGE} pixels: {remedy}')
+        return settings
+
+    def _are_possible(self) -> bool:
+        is_named = self.size.keys() >= {'height', 'width'} or 'shortest_edge' in self.size
+        return (is_named and all(0 < side <= LARGEST_IMAGE for side in self.size.values())
+                and len(self.mean) == len(self.std) == 3 and min(self.std) > 0.0)
 
     def target_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the (height, width) to which an image is resized."""
@@ -219,10 +237,16 @@ class DetectorGrounder:
         if family is None:
             raise CheckpointError(
                 f'{name} is a {kind}; a grounder is one of {", ".join(FAMILIES)}, or "embedded"')
-        check_weights(folder, remedy)
         try:
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False)
+            check_model_fits(
+                lambda: AutoModelForZeroShotObjectDetection.from_config(
+                    config, trust_remote_code=False),
+                check_weights(folder, remedy), folder, remedy)
             model = AutoModelForZeroShotObjectDetection.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32)
+                folder, local_files_only=True, use_safetensors=True, trust_remote_code=False,
+                dtype=torch.float32)
         except ImportError as error:
             raise CheckpointError(
                 f'{name} needs a package that is not installed: {first_line(error)}') from error
@@ -231,7 +255,8 @@ class DetectorGrounder:
                 f'{name} cannot be loaded ({first_line(error)}): {remedy}') from error
         tokenizer = load_tokenizer(folder, remedy)
         model = model.eval().requires_grad_(False).to(resolve_device(device))
-        return cls(name, family(model, tokenizer, family.settings.updated(folder)), tracker)
+        settings = family.settings.updated(folder, remedy)
+        return cls(name, family(model, tokenizer, settings), tracker)
 
     def knows(self, text: str) -> bool:
         """Return whether there is a word in `text`: these models have no fixed vocabulary."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -13,7 +12,9 @@ from transformers import (
 
 from fast_sam2_ros.errors import CheckpointError, name_some
 from fast_sam2_ros.sam2.checkpoint import (
-    check_weights, CONFIG_FILE, find_in_cache, quiet_transformers, split_hub_id)
+    check_weights, find_in_cache, quiet_transformers, split_hub_id, TOKENIZER_FILES)
+from fast_sam2_ros.trust import (
+    check_model_fits, check_tokenizer_files, CONFIG_FILE, first_line, read_config)
 
 
 def find_folder(name: str, kind: str) -> tuple[Path, str]:
@@ -37,12 +38,18 @@ def find_folder(name: str, kind: str) -> tuple[Path, str]:
 
 
 def read_model_type(folder: Path, remedy: str) -> str:
-    """Return what config.json says the model is; raise CheckpointError where it is not there."""
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding='utf-8'))
-        return str(config['model_type'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f'{folder} has no readable {CONFIG_FILE}: {remedy}') from error
+    """
+    Return what config.json says the model is.
+
+    Raises CheckpointError where it does not, or where it asks for what no checkpoint should;
+    see `trust.read_config`.
+    """
+    config = read_config(folder, remedy)
+    if not isinstance(config.get('model_type'), str):
+        raise CheckpointError(
+            f'{folder / CONFIG_FILE} names no model_type, so it is no model of transformers: '
+            f'{remedy}')
+    return config['model_type']
 
 
 def read_tower_config(folder: Path, remedy: str, tower: str) -> PretrainedConfig:
@@ -51,8 +58,10 @@ def read_tower_config(folder: Path, remedy: str, tower: str) -> PretrainedConfig
 
     tower: 'text_config' or 'vision_config'. Raises CheckpointError where they cannot be read.
     """
+    read_config(folder, remedy)
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f'{folder} has no readable {CONFIG_FILE} ({first_line(error)}): {remedy}') from error
@@ -73,8 +82,11 @@ def load_part(
     config: instead of the folder's own.
     Raises CheckpointError where a weight of this part is missing or of another shape.
     """
-    check_weights(folder, remedy)
+    found = read_config(folder, remedy)
     try:
+        check_model_fits(
+            lambda: model_class(config or model_class.config_class.from_dict(found)),
+            check_weights(folder, remedy), folder, remedy)
         with quiet_transformers():
             model, info = model_class.from_pretrained(
                 folder, config=config, local_files_only=True, use_safetensors=True,
@@ -94,8 +106,10 @@ def load_part(
 
 def load_tokenizer(folder: Path, remedy: str) -> PreTrainedTokenizerBase:
     """Load a folder's tokenizer; raise CheckpointError where it cannot be."""
+    check_tokenizer_files(folder, TOKENIZER_FILES, remedy)
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False)
     except ImportError as error:
         raise _lacks_package(folder, error) from error
     except Exception as error:  # the readers of vocabularies raise whatever they stumble over
@@ -106,9 +120,3 @@ def load_tokenizer(folder: Path, remedy: str) -> PreTrainedTokenizerBase:
 
 def _lacks_package(folder: Path, error: ImportError) -> CheckpointError:
     return CheckpointError(f'{folder} needs a package that is not here: {first_line(error)}')
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error that says something, or else its kind."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

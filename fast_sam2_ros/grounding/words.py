@@ -7,13 +7,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
 from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.trust import check_file
 
+LARGEST_HEAD = 64 << 20  # bytes
 WEIGHTS = Path(__file__).parent.parent / 'weights' / 'words.safetensors'
 
 
@@ -38,19 +40,16 @@ class WordHead:
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> WordHead:
         """Read a head in float32; raise CheckpointError where the file is missing or broken."""
-        if not path.is_file():
-            raise CheckpointError(
-                f'{path} is missing: reinstall the package, or run fast-sam2 train words'
-            )
-        with safe_open(path, 'pt') as file:
-            names = tuple(filter(None, (file.metadata() or {}).get('words', '').split(',')))
-            head = cls(
-                names,
-                *(
+        remedy = 'reinstall the package, or run fast-sam2 train words'
+        check_file(path, LARGEST_HEAD, remedy)
+        try:
+            with safe_open(path, 'pt') as file:
+                names = tuple(filter(None, (file.metadata() or {}).get('words', '').split(',')))
+                head = cls(names, *(
                     file.get_tensor(key).float()
-                    for key in ('weight', 'bias', 'threshold', 'background')
-                ),
-            )
+                    for key in ('weight', 'bias', 'threshold', 'background')))
+        except SafetensorError as error:
+            raise CheckpointError(f'{path} holds no words ({error}): {remedy}') from error
         if head.weight.shape[0] != len(names):
             raise CheckpointError(f'{path} names {len(names)} words, not {head.weight.shape[0]}')
         return head

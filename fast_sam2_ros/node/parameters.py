@@ -70,14 +70,17 @@ class Settings:
 
     model: str = _fixed(
         'auto', 'Checkpoint: auto (preferred_model where it is on this machine already, else '
-        'embedded), embedded, a hub id that was fetched, a folder, or a .pt file.')
+        'embedded), embedded, a hub id that was fetched (id or id@commit), a folder, or a .pt '
+        'file.')
     preferred_model: str = _fixed(
-        'facebook/sam2.1-hiera-tiny', 'The hub id that model auto looks for; nothing is '
-        'downloaded at run time.')
+        'facebook/sam2.1-hiera-tiny@de431c4043854a71d8101e17995dfe596bf101a5', 'The hub id that '
+        'model auto looks for, in just that revision; nothing is downloaded at run time.')
     device: str = _fixed('auto', 'Where the model runs: auto, cpu, cuda or cuda:N.')
     grounder: str = _fixed(
-        'auto', 'Finds the target that the text names: auto (the one that goes with the model), '
-        'embedded, or a hub id or folder of Grounding DINO, OWLv2 or OmDet-Turbo.')
+        'auto', 'Finds the target that the text names: auto (for another model than embedded '
+        'IDEA-Research/grounding-dino-tiny@a2bb814dd30d776dcf7e30523b00659f4f141c71 where it was '
+        'fetched, else embedded), embedded, or a hub id (id or id@commit) or folder of Grounding '
+        'DINO, OWLv2 or OmDet-Turbo.')
     describer: str = _fixed(
         'embedded', 'Puts a target that was pointed at in words, by which it is searched for once '
         'it is lost: embedded, none, or a hub id or folder of CLIP, SigLIP, BLIP, GIT or '
@@ -216,7 +219,8 @@ def to_yaml() -> str:
         '/**:',
         '  ros__parameters:']
     for field in dataclasses.fields(Settings):
-        for line in textwrap.wrap(_summary(field.metadata['about']), 90):
+        for line in textwrap.wrap(
+                _summary(field.metadata['about']), 90, break_on_hyphens=False):
             lines.append(f'    # {line}')
         value = yaml.safe_dump(field.default, default_style='"' if field.type == 'str' else None)
         lines.append(f'    {field.name}: {value.splitlines()[0]}')

@@ -22,7 +22,10 @@ from torch import nn, Tensor
 from torch.nn import functional
 
 from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.trust import check_file
 
+LARGEST_ROUTER = 64 << 20  # bytes
+WIDEST = 4096  # channels of a layer
 MATCHED = 32  # channels in which tokens are compared with the text
 
 
@@ -44,6 +47,12 @@ class RouterSettings:
     text_size: int
     with_prior: bool
     width: int = 32
+
+    def __post_init__(self) -> None:
+        """Refuse sizes by which a file would take more memory than it has itself."""
+        if not all(isinstance(size, int) and 0 < size <= WIDEST
+                   for size in (self.channels, self.text_size, self.width)):
+            raise ValueError(f'channels, text_size and width are whole numbers up to {WIDEST}')
 
 
 class RouterNetwork(nn.Module):
@@ -101,9 +110,7 @@ class RouterNetwork(nn.Module):
     @classmethod
     def load(cls, path: Path) -> RouterNetwork:
         """Read what `save` wrote, for inference; raise CheckpointError for anything else."""
-        if not path.is_file():
-            raise CheckpointError(
-                f'{path} is missing: fast-sam2 train router --out {path.parent} makes it')
+        check_file(path, LARGEST_ROUTER, f'fast-sam2 train router --out {path.parent} makes one')
         try:
             with safe_open(path, 'pt') as file:
                 settings = RouterSettings(**json.loads((file.metadata() or {})['router']))

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-import json
 import logging
+import os
 from pathlib import Path
 import re
 from typing import Any, TYPE_CHECKING
@@ -18,6 +18,8 @@ import torch
 from fast_sam2_ros.errors import CheckpointError, name_some, ParameterError
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.sam2.resize import check_image_size, resize_model
+from fast_sam2_ros.trust import (
+    check_model_fits, check_weight_files, CONFIG_FILE, first_line, read_config, read_json)
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel
@@ -27,14 +29,24 @@ logger = logging.getLogger(__name__)
 EMBEDDED = 'embedded'
 AUTO = 'auto'
 RANDOM_PREFIX = 'random:'
-PREFERRED = 'facebook/sam2.1-hiera-tiny'
+PREFERRED_ID = 'facebook/sam2.1-hiera-tiny'
+# The commits that a hub id means where none is named: what was looked at, and not what its owner
+# may put there tomorrow.
+REVISIONS = {
+    PREFERRED_ID: 'de431c4043854a71d8101e17995dfe596bf101a5',
+    'IDEA-Research/grounding-dino-tiny': 'a2bb814dd30d776dcf7e30523b00659f4f141c71',
+}
+PREFERRED = f'{PREFERRED_ID}@{REVISIONS[PREFERRED_ID]}'
 
-CONFIG_FILE = 'config.json'
 WEIGHTS_FILE = 'model.safetensors'
 WEIGHTS_INDEX_FILE = 'model.safetensors.index.json'
 # Where transformers writes the mean and the deviation, the most specific first.
 PREPROCESSOR_FILES = (
     'video_preprocessor_config.json', 'preprocessor_config.json', 'processor_config.json')
+# Tokenizers belong to grounders, text encoders and describers; SAM 2 has none.
+TOKENIZER_FILES = (
+    'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
+    'vocab.txt', 'vocab.json', 'merges.txt', 'spiece.model', 'tokenizer.model')
 
 MODEL_TYPE = 'sam2_video'
 VISION_TYPE = 'sam2_vision_model'
@@ -42,6 +54,7 @@ BACKBONE_TYPE = 'sam2_hiera_det_model'
 
 _HUB_ID = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?')
 _META_SUFFIXES = ('.pt', '.pth')
+_LARGEST_IMAGE = 4096
 # One matrix under two names: SAM 2 encodes points and image positions with the same one
 # (Meta's `pe_layer`), and a file may hold it once.
 _POSITIONS = ('shared_image_embedding.positional_embedding',
@@ -57,7 +70,7 @@ def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED,
     - 'embedded', the model that this package ships;
     - 'auto', which is `preferred` where that is on this machine, else 'embedded';
     - a hub id such as 'facebook/sam2.1-hiera-tiny', also 'id@revision', from the local cache
-      that `fast-sam2 fetch` fills;
+      that `fast-sam2 fetch` fills; just that revision, or the one of `REVISIONS`, is looked for;
     - a folder with config.json and safetensors, as transformers writes it;
     - a .pt file in the format of Meta's sam2 package;
     - 'random:tiny', 'random:small', 'random:base-plus', 'random:large': the real shapes with
@@ -112,9 +125,15 @@ def resolve_device(device: str) -> torch.device:
 
 
 def split_hub_id(name: str) -> tuple[str, str | None] | None:
-    """Split 'owner/model@revision' into its id and its revision; None if it is no hub id."""
+    """
+    Split 'owner/model@revision' into its id and its revision; None if it is no hub id.
+
+    The revision is a commit, a branch or a tag; None where none is named.
+    """
     match = _HUB_ID.fullmatch(name)
-    return (match.group('repo'), match.group('revision')) if match else None
+    if match is None or '..' in name or (match.group('revision') or '').startswith('/'):
+        return None
+    return match.group('repo'), match.group('revision')
 
 
 def find_in_cache(
@@ -123,12 +142,14 @@ def find_in_cache(
     """
     Look a hub checkpoint up in the local cache; return its folder, or None.
 
-    The network is never used. The folder is the one that holds config.json; whether it is
+    The network is never used. `revision` is by default that of `REVISIONS`, and the main branch
+    for an id that is not there. The folder is the one that holds config.json; whether it is
     complete is checked when it is loaded.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_id, CONFIG_FILE, cache_dir=cache_dir, revision=revision)
+    found = try_to_load_from_cache(hub_id, CONFIG_FILE, cache_dir=cache_dir,
+                                   revision=revision or REVISIONS.get(hub_id))
     return Path(found).parent if isinstance(found, str) else None
 
 
@@ -137,14 +158,15 @@ def check_weights(folder: Path, remedy: str) -> list[Path]:
     Check that the safetensors of `folder` are all there and whole; return their paths.
 
     Opening a safetensors file compares its length with what its header announces, so a
-    truncated one is found without reading it. Raises CheckpointError that ends in `remedy`.
+    truncated one, or a header that claims more, is found without reading it. Files that are
+    larger than this machine's memory are refused. Raises CheckpointError that ends in `remedy`.
     """
     from safetensors import SafetensorError, safe_open
 
-    if (folder / WEIGHTS_FILE).is_file():
+    if os.path.lexists(folder / WEIGHTS_FILE):
         names = [WEIGHTS_FILE]
-    elif (folder / WEIGHTS_INDEX_FILE).is_file():
-        index = _read_json(folder / WEIGHTS_INDEX_FILE, remedy)
+    elif os.path.lexists(folder / WEIGHTS_INDEX_FILE):
+        index = read_json(folder / WEIGHTS_INDEX_FILE, remedy)
         weight_map = index.get('weight_map')
         if not isinstance(weight_map, dict) or not weight_map:
             raise CheckpointError(f'{folder / WEIGHTS_INDEX_FILE} names no weights: {remedy}')
@@ -154,8 +176,10 @@ def check_weights(folder: Path, remedy: str) -> list[Path]:
         also = f' ({pickled[0]} is a pickle, which is not opened)' if pickled else ''
         raise CheckpointError(f'{folder} has no {WEIGHTS_FILE}{also}: {remedy}')
     for name in names:
-        if Path(name).name != name:
+        if Path(name).name != name or name == '..':
             raise CheckpointError(f'{folder} names weights outside itself ({name}): {remedy}')
+    check_weight_files((folder / name for name in names), remedy)
+    for name in names:
         try:
             with safe_open(folder / name, framework='pt') as weights:
                 weights.keys()
@@ -189,7 +213,7 @@ def _load_named(name: str) -> LoadedModel:
     if hub is None:
         raise CheckpointError(
             f"model '{name}' is neither a folder, a .pt file nor a hub id: use auto, embedded, "
-            f'{PREFERRED} or the path of one')
+            f'{PREFERRED_ID} or the path of one')
     return _load_hub(name, *hub)
 
 
@@ -215,7 +239,7 @@ def _load_random(name: str) -> LoadedModel:
 
 
 def _load_hub(name: str, hub_id: str, revision: str | None) -> LoadedModel:
-    pin = f' --revision {revision}' if revision else ''
+    pin = f' --revision {revision}' if revision not in (None, REVISIONS.get(hub_id)) else ''
     remedy = f'run `fast-sam2 fetch {hub_id}{pin}`'
     folder = find_in_cache(hub_id, revision)
     if folder is None:
@@ -233,10 +257,14 @@ def _load_meta(path: Path, name: str) -> LoadedModel:
 
 def _load_folder(folder: Path, name: str, remedy: str) -> LoadedModel:
     from safetensors import SafetensorError
-    from transformers import Sam2VideoModel
+    from transformers import Sam2VideoConfig, Sam2VideoModel
 
-    _check_architecture(_read_json(folder / CONFIG_FILE, remedy), folder)
-    check_weights(folder, remedy)
+    config = read_config(folder, remedy)
+    _check_architecture(config, folder)
+    described = check_model_fits(
+        lambda: Sam2VideoModel(Sam2VideoConfig.from_dict(config)),
+        check_weights(folder, remedy), folder, remedy)
+    _square_size(described.config, name)
     try:
         with quiet_transformers():
             model, info = Sam2VideoModel.from_pretrained(
@@ -244,7 +272,7 @@ def _load_folder(folder: Path, name: str, remedy: str) -> LoadedModel:
                 output_loading_info=True)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise CheckpointError(
-            f'{folder} does not fit its own config.json ({_first_line(error)}): {remedy}'
+            f'{folder} does not fit its own config.json ({first_line(error)}): {remedy}'
         ) from error
     _complete_positions(model, info['missing_keys'], folder, remedy)
     if info['unexpected_keys']:
@@ -272,18 +300,19 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def _check_architecture(config: dict[str, Any], folder: Path) -> None:
-    """Refuse a configuration that is not SAM 2 for video, or that brings its own code."""
-    if _has_key(config, 'auto_map'):
-        raise CheckpointError(
-            f'{folder} wants to run code of its own (auto_map), which is never done: use a '
-            f'checkpoint such as {PREFERRED}')
-    vision = config.get('vision_config') or {}
+    """Refuse a configuration that is not SAM 2 for video."""
+    vision = _part(config, 'vision_config')
     found = (config.get('model_type'), vision.get('model_type', VISION_TYPE),
-             (vision.get('backbone_config') or {}).get('model_type', BACKBONE_TYPE))
+             _part(vision, 'backbone_config').get('model_type', BACKBONE_TYPE))
     if found != (MODEL_TYPE, VISION_TYPE, BACKBONE_TYPE):
         raise CheckpointError(
             f"{folder} holds '{found[0]}' with '{found[2]}', not SAM 2 for video "
-            f"('{MODEL_TYPE}' with '{BACKBONE_TYPE}'): use a checkpoint such as {PREFERRED}")
+            f"('{MODEL_TYPE}' with '{BACKBONE_TYPE}'): use a checkpoint such as {PREFERRED_ID}")
+
+
+def _part(config: dict[str, Any], key: str) -> dict[str, Any]:
+    part = config.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def _complete_positions(
@@ -300,9 +329,9 @@ def _complete_positions(
 def _read_preprocess(folder: Path, image_size: int, remedy: str) -> Preprocess:
     """Read the mean and the deviation that the checkpoint was trained with, else ImageNet's."""
     for name in PREPROCESSOR_FILES:
-        if not (folder / name).is_file():
+        if not os.path.lexists(folder / name):
             continue
-        settings = _read_json(folder / name, remedy)
+        settings = read_json(folder / name, remedy)
         for key in ('video_processor', 'image_processor'):
             if isinstance(settings.get(key), dict):
                 settings = settings[key]
@@ -322,18 +351,6 @@ def _read_preprocess(folder: Path, image_size: int, remedy: str) -> Preprocess:
     return Preprocess(image_size)
 
 
-def _read_json(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except FileNotFoundError as error:
-        raise CheckpointError(f'{path} is missing: {remedy}') from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f'{path} cannot be read ({error}): {remedy}') from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path} is not a JSON object: {remedy}')
-    return content
-
-
 def _square_size(config: Any, name: str) -> int:
     """Return the edge of the square input image in pixels."""
     size = config.image_size
@@ -341,14 +358,9 @@ def _square_size(config: Any, name: str) -> int:
     if len(edges) != 1:
         raise CheckpointError(
             f"model '{name}' takes images of {size} pixels: only square inputs are supported")
-    return int(edges.pop())
-
-
-def _has_key(value: Any, key: str) -> bool:
-    if isinstance(value, dict):
-        return key in value or any(_has_key(item, key) for item in value.values())
-    return isinstance(value, list) and any(_has_key(item, key) for item in value)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition('\n')[0] or type(error).__name__
+    edge = edges.pop()
+    if not isinstance(edge, int) or not 0 < edge <= _LARGEST_IMAGE:
+        raise CheckpointError(
+            f"model '{name}' takes images of {edge} pixels: {_LARGEST_IMAGE} a side is the most "
+            'that is supported')
+    return edge

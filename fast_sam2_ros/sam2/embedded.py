@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 from torch import Tensor
@@ -38,7 +39,9 @@ from fast_sam2_ros.sam2.efficientnet_lite import (
     PIXEL_SCALE,
 )
 from fast_sam2_ros.sam2.loaded import LikenessLevels, Preprocess
+from fast_sam2_ros.trust import check_file
 
+LARGEST_FILE = 256 << 20  # bytes
 WEIGHTS = Path(__file__).parent.parent / 'weights' / 'embedded.safetensors'
 # Chosen on rendered clips, and on DAVIS, where the least like target is the one behind trees.
 LIKENESS_LEVELS = LikenessLevels(same=0.45, sure=0.85)
@@ -138,12 +141,14 @@ def load_embedded(weights: Path = WEIGHTS) -> Sam2VideoModel:
 
     Raises CheckpointError where the weights are missing or belong to another architecture.
     """
-    if not weights.is_file():
-        raise CheckpointError(
-            f'{weights} is missing: reinstall the package, or run fast-sam2 train embedded'
-        )
+    remedy = 'reinstall the package, or run fast-sam2 train embedded'
+    check_file(weights, LARGEST_FILE, remedy)
     model = build_embedded()
-    load_trained(model, load_file(weights))
+    try:
+        state = load_file(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f'{weights} holds no weights ({error}): {remedy}') from error
+    load_trained(model, state)
     return model.requires_grad_(False)
 
 

@@ -19,17 +19,15 @@ import hashlib
 import json
 from pathlib import Path
 import re
+import shutil
 from typing import Any
 
 from fast_sam2_ros.errors import CheckpointError, FastSam2Error, ParameterError
 from fast_sam2_ros.sam2.checkpoint import (
-    check_weights, CONFIG_FILE, PREFERRED, PREPROCESSOR_FILES, split_hub_id, WEIGHTS_FILE,
-    WEIGHTS_INDEX_FILE)
+    check_weights, PREFERRED_ID, PREPROCESSOR_FILES, REVISIONS, split_hub_id, TOKENIZER_FILES,
+    WEIGHTS_FILE, WEIGHTS_INDEX_FILE)
+from fast_sam2_ros.trust import CONFIG_FILE, JSON_BYTES, TOKENIZER_BYTES, weights_limit
 
-# Tokenizers belong to grounders, text encoders and describers; SAM 2 has none.
-TOKENIZER_FILES = (
-    'tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json',
-    'vocab.txt', 'vocab.json', 'merges.txt', 'spiece.model', 'tokenizer.model')
 GENERATION_FILE = 'generation_config.json'  # how a captioner ends its sentences
 _SHARD = re.compile(r'model-\d+-of-\d+\.safetensors')
 _COMMIT = re.compile(r'[0-9a-f]{40}')
@@ -51,9 +49,9 @@ def fetch(hub_id: str, revision: str | None = None, cache_dir: str | Path | None
     Download the checkpoint `hub_id` into the local cache and return its folder.
 
     Only the configuration, the safetensors and what prepares images and words are taken; no
-    code and no pickles. `revision` is a branch, a tag or a commit, the main branch by default;
-    `cache_dir` is the hub's own cache by default (HF_HOME). Files that are there already and
-    whole are not downloaded again.
+    code and no pickles. `revision` is a commit, a branch or a tag; by default the commit of
+    `REVISIONS`, and the main branch of what is not there. `cache_dir` is the hub's own cache by
+    default (HF_HOME). Files that are there already and whole are not downloaded again.
 
     Raises CheckpointError where the hub cannot be reached or has no such checkpoint, and where
     a file arrives cut short or altered; then nothing of it stays. Raises ParameterError for a
@@ -62,16 +60,19 @@ def fetch(hub_id: str, revision: str | None = None, cache_dir: str | Path | None
     from huggingface_hub import constants, HfApi
 
     if split_hub_id(hub_id) != (hub_id, None):
-        raise ParameterError(f"'{hub_id}' is no hub id: it should look like {PREFERRED}")
-    if revision is not None and ('..' in revision or revision.startswith('/')):
-        raise ParameterError(f"'{revision}' is no revision: use a branch, a tag or a commit")
+        raise ParameterError(f"'{hub_id}' is no hub id: it should look like {PREFERRED_ID}")
+    revision = revision or REVISIONS.get(hub_id)
+    if revision is not None and split_hub_id(f'{hub_id}@{revision}') is None:
+        raise ParameterError(f"'{revision}' is no revision: use a commit, a branch or a tag")
     api = HfApi()
     try:
         info = api.model_info(hub_id, revision=revision, files_metadata=True)
     except Exception as error:  # The hub's HTTP client, and with it its errors, has changed often.
         raise _explain(hub_id, error) from error
+    _check_commit(hub_id, revision, info.sha)
     files = choose_files(hub_id, info.siblings or [])
     cache = Path(cache_dir or constants.HF_HUB_CACHE)
+    _check_sizes(hub_id, files, cache)
     storage = cache / f"models--{hub_id.replace('/', '--')}"
     before = set(storage.rglob('*'))
     try:
@@ -104,14 +105,43 @@ def choose_files(hub_id: str, siblings: list[Any]) -> list[RemoteFile]:
     else:
         raise CheckpointError(
             f'{hub_id} has no {WEIGHTS_FILE}, and pickles are not taken: choose a model with '
-            f'safetensors, such as {PREFERRED}')
+            f'safetensors, such as {PREFERRED_ID}')
     if CONFIG_FILE not in offered:
         raise CheckpointError(
             f'{hub_id} has no {CONFIG_FILE}, so it is no model of transformers: choose one such '
-            f'as {PREFERRED}')
+            f'as {PREFERRED_ID}')
     extras = [name for name in (*PREPROCESSOR_FILES, *TOKENIZER_FILES, GENERATION_FILE)
               if name in offered]
     return [offered[name] for name in (*weights, *extras, CONFIG_FILE)]
+
+
+def _check_commit(hub_id: str, revision: str | None, commit: str | None) -> None:
+    """Check that the hub names a commit, and the one that was asked for; it becomes a path."""
+    if not _COMMIT.fullmatch(commit or ''):
+        raise CheckpointError(f'the hub names no commit for {hub_id}: check HF_ENDPOINT')
+    if _COMMIT.fullmatch(revision or '') and commit != revision:
+        raise CheckpointError(
+            f'the hub gave commit {commit} of {hub_id} where {revision} was asked for, and '
+            'nothing was fetched: check HF_ENDPOINT, or name another revision')
+
+
+def _check_sizes(hub_id: str, files: list[RemoteFile], cache: Path) -> None:
+    """Check that the files are of a size that can be read, and that there is room for them."""
+    for file in files:
+        limit = (weights_limit() if file.name.endswith('.safetensors') else
+                 TOKENIZER_BYTES if file.name in TOKENIZER_FILES else JSON_BYTES)
+        if (file.size or 0) > limit:
+            raise CheckpointError(
+                f'{file.name} of {hub_id} has {file.size / 1e6:,.0f} MB, and {limit / 1e6:,.0f} '
+                'MB is the most that is read here: choose a smaller model')
+    wanted = sum(file.size or 0 for file in files)
+    parent = next(folder for folder in (cache.absolute(), *cache.absolute().parents)
+                  if folder.is_dir())
+    free = shutil.disk_usage(parent).free
+    if wanted > free:
+        raise CheckpointError(
+            f'{hub_id} has {wanted / 1e6:,.0f} MB and {parent} has room for {free / 1e6:,.0f}: '
+            'make room, or name another place with --cache-dir or HF_HOME')
 
 
 def _download(api: Any, hub_id: str, file: RemoteFile, commit: str, cache: Path) -> None:
@@ -137,7 +167,8 @@ def _is_whole(path: Path, file: RemoteFile) -> bool:
     if file.sha256 is not None:
         digest, expected = hashlib.sha256(), file.sha256
     elif file.git_blob is not None:
-        digest, expected = hashlib.sha1(f'blob {size}\0'.encode()), file.git_blob
+        digest, expected = hashlib.sha1(  # git's, of what the hub says
+            f'blob {size}\0'.encode(), usedforsecurity=False), file.git_blob
     else:
         return True
     with path.open('rb') as content:
@@ -178,7 +209,7 @@ def _explain(hub_id: str, error: Exception) -> FastSam2Error:
     if isinstance(error, errors.RepositoryNotFoundError):
         return CheckpointError(
             f'the hub has no model {hub_id}, or it is private: compare the name with '
-            f'{PREFERRED}, or log in with `hf auth login`')
+            f'{PREFERRED_ID}, or log in with `hf auth login`')
     if isinstance(error, errors.RevisionNotFoundError):
         return CheckpointError(
             f'{hub_id} has no such revision: leave --revision out, or name a branch, tag or '
@@ -195,9 +226,10 @@ def _explain(hub_id: str, error: Exception) -> FastSam2Error:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `fast-sam2 fetch` takes."""
     parser.add_argument(
-        'id', metavar='ID', help=f'the model on the hub, such as {PREFERRED}, or ID@REVISION')
+        'id', metavar='ID', help=f'the model on the hub, such as {PREFERRED_ID}, or ID@REVISION')
     parser.add_argument(
-        '--revision', help='a branch, a tag or a commit (default: the main branch)')
+        '--revision', help='a commit, a branch or a tag (default: the commit that this package '
+        'was made for, where it knows the model, else the main branch)')
     parser.add_argument(
         '--cache-dir', type=Path, help="where to keep it (default: the hub's cache, see HF_HOME)")
     parser.add_argument('--json', action='store_true', help='print the result as JSON')
@@ -210,11 +242,13 @@ def main(args: argparse.Namespace) -> int:
     if pinned and args.revision and pinned != args.revision:
         raise ParameterError(f'{args.id} and --revision {args.revision} name two revisions')
     folder = fetch(hub_id, args.revision or pinned, args.cache_dir)
+    pinned_name = f'{hub_id}@{folder.name}'
     names = sorted(path.name for path in folder.iterdir())
     size = sum((folder / name).stat().st_size for name in names)
     if args.json:
-        print(json.dumps({'id': hub_id, 'commit': folder.name, 'path': str(folder),
-                          'files': names, 'bytes': size}))
+        print(json.dumps({'id': hub_id, 'commit': folder.name, 'pinned': pinned_name,
+                          'path': str(folder), 'files': names, 'bytes': size}))
     else:
-        print(f'{hub_id} is on this machine: {len(names)} files, {size / 1e6:.1f} MB in {folder}')
+        print(f'{hub_id} is on this machine: {len(names)} files, {size / 1e6:.1f} MB in {folder}\n'
+              f'its revision, to write into tracker.yaml: {pinned_name}')
     return 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-import pickle
 import re
 from typing import Any, TYPE_CHECKING
 import zipfile
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor
 
 from fast_sam2_ros.errors import CheckpointError, name_some
+from fast_sam2_ros.trust import check_file, load_tensors, weights_limit
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoConfig, Sam2VideoModel
@@ -54,6 +54,7 @@ _PATCH_EMBED = 'image_encoder.trunk.patch_embed.proj.weight'
 _POINT_EMBEDS = tuple(f'prompt_encoder.point_embed.{index}.weight' for index in range(4))
 _POSITIONS = 'prompt_encoder.shared_embedding.positional_embedding'
 _IMAGE_POSITIONS = 'shared_image_embedding.positional_embedding'
+_REMEDY = "download one of Meta's own checkpoints again and compare its size"
 # Present in SAM 2.1 only.
 _POINTER_TIMES = 'obj_ptr_tpos_proj.weight'
 _OCCLUSION = 'no_obj_embed_spatial'
@@ -225,20 +226,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Only tensors are read (`weights_only`): a pickle that would run code is refused. Raises
     CheckpointError for that, for a file that is missing or cut short, and for another format.
     """
-    if not path.is_file():
-        raise CheckpointError(f'{path} does not exist: give the path of a .pt file of SAM 2')
+    check_file(path, weights_limit(), 'give the path of a .pt file of SAM 2')
     if not zipfile.is_zipfile(path):
-        raise CheckpointError(
-            f'{path} is cut short, or not a PyTorch file: download it again and compare its size')
-    try:
-        content: Any = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f'{path} holds more than tensors, and opening it could run code, so it was not '
-            "opened: use one of Meta's own checkpoints, or safetensors") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f'{path} is damaged or cut short: download it again and compare its size') from error
+        raise CheckpointError(f'{path} is cut short, or not a PyTorch file: {_REMEDY}')
+    content: Any = load_tensors(path, weights_limit(), _REMEDY)
     state = content.get('model', content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state or not all(
             isinstance(name, str) and isinstance(value, Tensor)
@@ -246,6 +237,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} is not in the format of Meta's checkpoints, {{'model': weights}}: give such "
             'a file, or a folder saved by transformers')
+    for name, value in state.items():
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(
+                f'{path} claims more numbers for {name} than it holds: {_REMEDY}')
     return state
 
 

@@ -47,6 +47,7 @@ from fast_sam2_ros.training.clips import (
     split,
     STAMPS_HELD_OUT,
 )
+from fast_sam2_ros.trust import load_tensors, weights_limit
 
 PROMPTS = (('mask', 0.35), ('box', 0.25), ('point', 0.1), ('words', 0.3))
 STORIES = 0.5  # of the clips: the target is out of view for a while
@@ -221,7 +222,8 @@ class Trainer:
         self.model = self._trainable(build_embedded(self.stages[0].image_size))
         self.optimizer = self._optimizer()
         if args.resume and args.checkpoint.exists():
-            state = torch.load(args.checkpoint, weights_only=True)
+            state = load_tensors(
+                args.checkpoint, weights_limit(), 'start anew, without --resume')
             load_trained(self.model, state['model'])
             self.optimizer.load_state_dict(state['optimizer'])
             self.average, self.step = state['average'], state['step']

@@ -244,7 +244,7 @@ def test_settings_of_a_checkpoint_that_does_not_rescale(tmp_path):
     (tmp_path / 'preprocessor_config.json').write_text(json.dumps({
         'do_rescale': False, 'image_mean': [123.675, 116.28, 103.53],
         'image_std': [58.395, 57.12, 57.375], 'size': {'height': 640, 'width': 640}}))
-    settings = detectors.OmDetTurbo.settings.updated(tmp_path)
+    settings = detectors.OmDetTurbo.settings.updated(tmp_path, 'fetch it')
     assert settings.scale == 1.0 and settings.mean[0] == 123.675
     assert settings.target_size(480, 640) == (640, 640)
     assert detectors.GroundingDino.settings.target_size(480, 640) == (800, 1067)

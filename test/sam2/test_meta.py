@@ -212,7 +212,7 @@ def test_truncated_and_foreign_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / 'text.pt').write_text('not weights')
     torch.save([1, 2, 3], tmp_path / 'list.pt')
     for name, reason in (('cut.pt', 'cut short'), ('text.pt', 'not a PyTorch file'),
-                         ('list.pt', 'not in the format'), ('none.pt', 'does not exist'),
+                         ('list.pt', 'not in the format'), ('none.pt', 'is missing'),
                          ('whole.pt', 'not a SAM 2 checkpoint')):
         with pytest.raises(CheckpointError, match=reason) as error:
             load_model(str(tmp_path / name))
