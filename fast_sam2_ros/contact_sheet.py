@@ -1,0 +1,36 @@
+# Copyright 2026 The fast_sam2_ros authors
+# SPDX-License-Identifier: Apache-2.0
+"""Several pictures on one sheet."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from fast_sam2_ros.lettering import write
+from fast_sam2_ros.palette import INK, PAPER
+
+
+def contact_sheet(pictures: list[np.ndarray], columns: int = 4, width: int = 480,
+                  title: str = '') -> np.ndarray:
+    """Lay pictures (H, W, 3) uint8 RGB out row by row, each scaled to `width` pixels.
+
+    Return (H', W', 3) uint8 RGB with a margin and, where given, a title line.
+    """
+    gap = 8
+    cells = [cv2.resize(p, (width, round(p.shape[0] * width / p.shape[1])),
+                        interpolation=cv2.INTER_AREA) for p in pictures]
+    height = max(cell.shape[0] for cell in cells)
+    columns = min(columns, len(cells))
+    rows = -(-len(cells) // columns)
+    head = 34 if title else 0
+    sheet = np.empty((head + gap + rows * (height + gap), gap + columns * (width + gap), 3),
+                     dtype=np.uint8)
+    sheet[:] = PAPER
+    if title:
+        write(sheet, title, gap + 4, 26, 17, INK, bold=True)
+    for place, cell in enumerate(cells):
+        top = head + gap + place // columns * (height + gap)
+        left = gap + place % columns * (width + gap)
+        sheet[top:top + cell.shape[0], left:left + width] = cell
+    return sheet
