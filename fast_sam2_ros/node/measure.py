@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,8 @@ SETTLE = 1.0
 """Seconds at the beginning of a turn that do not count."""
 QUIET = 2.0
 """Seconds of listening after the last frame."""
+LEAVING = 20.0
+"""Seconds that a process may take to end."""
 WARM_UPS = 5
 """Turns within which the target has to be found."""
 
@@ -125,36 +128,49 @@ class Probe:
             raise FastSam2Error(f'the {self._role} process: {answer["error"]}')
         return answer
 
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the process is gone."""
+        return self._process.poll() is not None
+
     def __enter__(self) -> Probe:
         """Return itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        """End the process."""
+        """End the process, so that it leaves nothing in /dev/shm unless it has to be killed."""
         self._process.stdin.close()
-        self._process.kill()
-        self._process.wait()
+        end(self._process, signal.SIGTERM, LEAVING)
 
 
 @contextlib.contextmanager
-def running_node(command: Sequence[str], settings: dict[str, Value], log: Path) -> Iterator[None]:
-    """Run a tracker node that comes up by itself; what it says goes to a file."""
-    values = settings | {'autostart': True}
+def running_node(command: Sequence[str], settings: dict[str, Value], log: Path
+                 ) -> Iterator[subprocess.Popen]:
+    """Run a tracker node that comes up by itself, unless `autostart` says otherwise.
+
+    What it prints goes to a file.
+    """
+    values = {'autostart': True} | settings
     words = [word for name, value in values.items()
              for word in ('-p', f'{name}:={json.dumps(value)}')]
     with log.open('wb') as stream:
         process = subprocess.Popen([*command, '--ros-args', *words], stdout=stream,
                                    stderr=subprocess.STDOUT)
     try:
-        yield
+        yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process, signal.SIGTERM, LEAVING)
+
+
+def end(process: subprocess.Popen, number: signal.Signals, timeout: float) -> int:
+    """Signal a process to end, kill it after `timeout` seconds, and return its status."""
+    process.send_signal(number)
+    try:
+        return process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def run_node(camera: Probe, listener: Probe, seconds: float, rate: float) -> NodeTurn:
@@ -281,7 +297,8 @@ def _summary(turns: list[Turn], ages: np.ndarray) -> dict[str, Any]:
         **counts, 'adds_up': counts['received'] == counts['processed'] + counts['dropped']}
 
 
-def _setting(text: str) -> tuple[str, Value]:
+def setting(text: str) -> tuple[str, Value]:
+    """Return name and value of a parameter that is written as NAME:=VALUE."""
     name, _, value = text.partition(':=')
     return name, yaml.safe_load(value)
 
@@ -292,7 +309,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--model', default='embedded', help='default: %(default)s')
     parser.add_argument('--text', default='cat', help='a target of the demo scene (%(default)s)')
-    parser.add_argument('-p', '--parameter', type=_setting, action='append', default=[],
+    parser.add_argument('-p', '--parameter', type=setting, action='append', default=[],
                         metavar='NAME:=VALUE', help='a parameter of the node, for the loop too')
     parser.add_argument('--rates', type=numbers, default=(60.0, 30.0), metavar='HZ,...',
                         help='of the camera (default: 60,30)')

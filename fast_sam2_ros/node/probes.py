@@ -48,16 +48,24 @@ def place_of(count: int, position: int) -> int:
     return min(place, 2 * count - 2 - place)
 
 
+def index_in(frame_id: str) -> int:
+    """Return which of its frames the camera showed, from the `frame_id` of what came of it."""
+    return int(frame_id.rpartition('_')[2])
+
+
 class Camera:
-    """Publishes frames, (N, H, W, 3) uint8 RGB, on `image` at a steady rate, to and fro."""
+    """Publishes frames, (N, H, W, 3) uint8 RGB, on `image` at a steady rate, to and fro.
+
+    The `frame_id` of an image, and so of its mask, ends in the frame's place, `index_in` tells it.
+    """
 
     def __init__(self, frames: np.ndarray) -> None:
         """Serialize the frames; Image messages with a new stamp cost a copy each after that."""
         self._node = rclpy.create_node('camera', start_parameter_services=False)
         self._output = self._node.create_publisher(
             Image, 'image', QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
-        messages = [serialize_message(images.from_rgb(frame, Header(frame_id='camera')))
-                    for frame in frames]
+        messages = [serialize_message(images.from_rgb(frame, Header(frame_id=f'camera_{index}')))
+                    for index, frame in enumerate(frames)]
         self._start = messages[0][:ENCAPSULATION]
         self._rests = [message[ENCAPSULATION + STAMP.size:] for message in messages]
         self._position = 0
@@ -72,6 +80,8 @@ class Camera:
         began = time.monotonic()
         count = round(seconds * rate)
         for number in range(count):
+            if not rclpy.ok():
+                break
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             rest = self._rests[place_of(len(self._rests), self._position)]
             stamp = STAMP.pack(*divmod(time.time_ns(), 10**9))
@@ -175,6 +185,7 @@ def main() -> None:
         return serve(open_bare_loop(frames, Settings.from_values(arguments.settings)).run)
     rclpy.init()
     serve((Camera(frames) if arguments.role == 'camera' else Listener()).run)
+    rclpy.try_shutdown()
 
 
 if __name__ == '__main__':
