@@ -140,6 +140,14 @@ class Settings:
     label_id: int = _run_time(
         1, 'The first target\'s value where mask_format is label; the second has the next, and so '
         'on.', low=1, high=255)
+    label_name: str = _run_time(
+        'target', 'The first target\'s name in segmentation/label_info, as Nav2\'s YAML lists it; '
+        'the second is called the same with _2 behind it, and so on.')
+    depth_tolerance: float = _run_time(
+        0.05, 'So far may the stamp of a depth image be from that of the image that it is taken '
+        'for.', unit='s', low=0.0, high=1.0)
+    image_rectified: bool = _run_time(
+        False, 'The images are rectified, so camera_info\'s p holds for them, not its k and d.')
     overlay_tokens: bool = _run_time(False, 'Draw the kept tokens on the overlay.')
     camera_timeout: float = _run_time(
         1.0, 'After so long without an image the camera counts as gone.',
@@ -161,6 +169,8 @@ class Settings:
             raise ParameterError(
                 f'min_keep_ratio is {self.min_keep_ratio}; with target_latency_ms give at most '
                 f'keep_ratio, {self.keep_ratio}')
+        if not self.label_name.strip():
+            raise ParameterError('label_name is empty; give the name of a class')
         if self.mask_format == 'label' and self.label_id + self.max_targets > 256:
             raise ParameterError(
                 f'label_id is {self.label_id}; for {self.max_targets} targets in a mask of '
