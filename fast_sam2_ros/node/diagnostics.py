@@ -2,25 +2,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the node says on `/diagnostics` (REP-107): camera, tracker, memory and model.
 
-| task | ERROR | WARN | STALE | OK |
-|---|---|---|---|---|
-| camera | no image for `camera_timeout` | an unreadable image since the last report | not active | otherwise |
-| tracker | the last frame failed | images come and none is done for `camera_timeout`, a target is lost, or the latency target is not held | not active | otherwise |
-| memory | | less than 5 % of the machine's memory is free | not configured | otherwise |
-| model | `configure` failed | a fallback runs, or something is not compiled and `compile` is `on` | not configured | otherwise |
-"""  # noqa: E501
+Of several rules that hold the first one counts, from ERROR to OK; STALE comes before all.
+"Lately" is within the last `diagnostics_period`, or since the node was activated.
+
+camera
+  STALE the node is not active.
+  ERROR no image for `camera_timeout`, with the reason where the graph tells it (nobody publishes,
+        QoS or type do not match); or images, of which none could be read for so long.
+  WARN  lately an image could not be read; images carry no stamp; they carried one and the same
+        for longer than `camera_timeout` (a frozen camera); or their stamps are more than 2 s from
+        the node's clock (clocks not synchronised, or a bag without `use_sim_time`).
+  OK    otherwise.
+tracker
+  STALE the node is not active, or no image comes, so that its state is an old one.
+  ERROR the last frame failed.
+  WARN  images come and none is done for `camera_timeout`; a target is lost; or
+        `target_latency_ms` is not held.
+  OK    otherwise, also where it is disabled, waits for its first image, searches, or drops most
+        images because the camera is faster: that share is among the values.
+memory
+  STALE the node is not configured.
+  WARN  less than 5 % of the machine's memory or of /dev/shm, through which images come, is free;
+        or the device ran out of memory, so that fewer tokens are kept.
+  OK    otherwise.
+model
+  ERROR `configure` failed.
+  STALE the node is not configured.
+  WARN  a fallback runs; or something is not compiled and `compile` is `on`.
+  OK    otherwise.
+
+All four are published every `diagnostics_period`, and at once when a level changes: the node looks
+every 0.2 s. So a camera that is gone is an ERROR `camera_timeout` + 0.2 s after its last image.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from fast_sam2_ros.msg import TrackerStatus
+from fast_sam2_ros.node.camera_watch import Camera
+from fast_sam2_ros.node.machine import Memory
 from fast_sam2_ros.node.mailbox import Counts
 
+LOOK = 0.2
+"""Seconds between two looks."""
 LOW_MEMORY = 0.05
+CLOCK_TOLERANCE = 2.0
+"""Seconds; Nav2's object following takes nothing older."""
 WORDS = 80
 """Characters of a goal that are shown."""
 STATE_NAMES = {
@@ -33,7 +64,8 @@ class ModelInfo:
     """Which model runs where and how.
 
     fallback: why not the preferred one, or None; compiled: whether compiled graphs run;
-    uncompiled: why not, or not for all budgets, where they were asked for.
+    uncompiled: why not, or not for all budgets, where they were asked for;
+    shortage: what its device had too little memory for, empty while it is enough.
     """
 
     name: str
@@ -42,79 +74,144 @@ class ModelInfo:
     fallback: str | None
     compiled: bool = False
     uncompiled: str = ''
+    shortage: str = ''
 
 
 @dataclass(frozen=True)
 class Health:
     """What the node knows of itself at one moment; ages in seconds, None for never.
 
-    must_compile: whether compiled graphs are not optional; too_slow: why the latency target is
-    not held, empty where it is or where there is none.
+    silence: why no image can come, empty where that is not known; done_age: since an image was
+    done; must_compile: whether compiled graphs are not optional; too_slow: why the latency target
+    is not held, empty where it is or where there is none; pose: whether target_pose goes out, and
+    why not.
     """
 
     active: bool = False
     enabled: bool = True
     camera_timeout: float = 1.0
-    arrived: int = 0
-    image_age: float | None = None
+    camera: Camera = Camera()
+    silence: str = ''
     done_age: float | None = None
     active_for: float = 0.0
-    unreadable: int = 0
-    unreadable_reason: str = ''
     counts: Counts = field(default_factory=Counts)
     status: TrackerStatus | None = None
     frame_error: str = ''
+    memory: Memory = Memory()
     model: ModelInfo | None = None
     model_error: str = ''
     must_compile: bool = False
     too_slow: str = ''
+    pose: str = ''
+
+    @property
+    def silent(self) -> float:
+        """Return for how long no image came while the node was active, in seconds."""
+        return self.active_for if self.camera.age is None else self.camera.age
+
+    @property
+    def camera_is_gone(self) -> bool:
+        """Return whether no image came for too long."""
+        return self.silent > self.camera_timeout
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What was counted at a moment in seconds, or between two of them (`time` is then that)."""
+
+    time: float
+    arrived: int
+    unreadable: int
+    processed: int
+    dropped: int
+
+    def since(self, before: Progress) -> Progress:
+        """Return what was counted since then."""
+        return Progress(
+            max(self.time - before.time, 1e-3), self.arrived - before.arrived,
+            self.unreadable - before.unreadable, self.processed - before.processed,
+            self.dropped - before.dropped)
 
 
 class Diagnostics:
-    """Turns the node's health into the four tasks; remembers the last report for the rates."""
+    """Turns the node's health into the four tasks; remembers counts for the rates."""
 
     def __init__(self, node_name: str) -> None:
         """Report under `node_name: task`."""
         self._node_name = node_name
-        self._before = Health()
-        self._time = 0.0
+        self._history: deque[Progress] = deque()
+        self._reported = -1e9
+        self._levels: list[bytes] = []
 
-    def report(self, health: Health, now: float) -> list[DiagnosticStatus]:
-        """Return the four tasks at `now`, in seconds of a steady clock."""
-        elapsed = max(now - self._time, 1e-3)
-        tasks = [self._camera(health, elapsed), self._tracker(health, elapsed),
+    def look(self, health: Health, now: float, period: float) -> list[DiagnosticStatus]:
+        """Return the four tasks where they are to be published at `now`, else nothing.
+
+        They are, in seconds of a steady clock, every `period` and when a level has changed.
+        """
+        lately = self._lately(health, now, period)
+        tasks = [self._camera(health, lately), self._tracker(health, lately),
                  self._memory(health), self._model(health)]
-        self._before, self._time = health, now
+        levels = [task.level for task in tasks]
+        if levels == self._levels and now - self._reported < period - LOOK / 2:
+            return []
+        self._levels, self._reported = levels, now
         return tasks
 
-    def _camera(self, health: Health, elapsed: float) -> DiagnosticStatus:
-        rate = (health.arrived - self._before.arrived) / elapsed
-        silent = health.active_for if health.image_age is None else health.image_age
+    def _lately(self, health: Health, now: float, period: float) -> Progress:
+        """Return what was counted within the last period, or since the node was activated."""
+        counts = health.counts
+        latest = Progress(now, health.camera.arrived, health.camera.unreadable,
+                          counts.processed, counts.dropped)
+        history = self._history
+        if not health.active or history and counts.received < (
+                history[-1].processed + history[-1].dropped):  # of a new mailbox
+            history.clear()
+        history.append(latest)
+        while len(history) > 2 and history[1].time <= now - period:
+            history.popleft()
+        return latest.since(history[0])
+
+    def _camera(self, health: Health, lately: Progress) -> DiagnosticStatus:
+        camera = health.camera
+        rate = lately.arrived / lately.time
+        blind = camera.readable_age is None or camera.readable_age > health.camera_timeout
         if not health.active:
             verdict = DiagnosticStatus.STALE, 'the node is not active'
-        elif silent > health.camera_timeout:
-            verdict = DiagnosticStatus.ERROR, f'no image for {silent:.1f} s'
-        elif health.unreadable > self._before.unreadable:
-            verdict = DiagnosticStatus.WARN, f'unreadable image: {health.unreadable_reason}'
+        elif health.camera_is_gone:
+            verdict = DiagnosticStatus.ERROR, f'no image for {health.silent:.1f} s' + (
+                f': {health.silence}' if health.silence else '')
+        elif lately.unreadable and blind and health.active_for > health.camera_timeout:
+            verdict = DiagnosticStatus.ERROR, f'no image can be read: {camera.reason}'
+        elif lately.unreadable:
+            verdict = DiagnosticStatus.WARN, f'unreadable image: {camera.reason}'
+        elif camera.no_stamp:
+            verdict = DiagnosticStatus.WARN, 'images carry no stamp; the camera has to set it'
+        elif camera.frozen > health.camera_timeout:
+            verdict = DiagnosticStatus.WARN, (
+                f'images carry the same stamp for {camera.frozen:.1f} s: the camera is frozen')
+        elif abs(camera.behind) > CLOCK_TOLERANCE:
+            verdict = DiagnosticStatus.WARN, _off_clock(camera.behind)
         else:
             verdict = DiagnosticStatus.OK, f'{rate:.1f} images per second'
         return self._task('camera', verdict, health, {
             'rate [Hz]': f'{rate:.2f}',
-            'age of the last image [s]': _seconds(health.image_age),
-            'unreadable images': health.unreadable})
+            'age of the last image [s]': _seconds(camera.age),
+            'image': camera.look or 'none',
+            'stamp behind the clock [s]': f'{camera.behind:.3f}',
+            'unreadable images': camera.unreadable})
 
-    def _tracker(self, health: Health, elapsed: float) -> DiagnosticStatus:
+    def _tracker(self, health: Health, lately: Progress) -> DiagnosticStatus:
         status = health.status
-        done = health.counts.processed - self._before.counts.processed
         stuck = health.active_for if health.done_age is None else health.done_age
-        images_come = health.arrived > self._before.arrived
         if not health.active:
             verdict = DiagnosticStatus.STALE, 'the node is not active'
         elif health.frame_error:
             verdict = DiagnosticStatus.ERROR, health.frame_error
         elif not health.enabled:
             verdict = DiagnosticStatus.OK, 'disabled'
-        elif images_come and stuck > health.camera_timeout:
+        elif health.camera_is_gone:
+            verdict = DiagnosticStatus.STALE, 'no image comes'
+        elif lately.arrived and stuck > health.camera_timeout:
             verdict = DiagnosticStatus.WARN, f'no image was done for {stuck:.1f} s'
         elif status is None:
             verdict = DiagnosticStatus.OK, 'waiting for the first image'
@@ -126,10 +223,14 @@ class Diagnostics:
             verdict = DiagnosticStatus.WARN, health.too_slow
         else:
             verdict = DiagnosticStatus.OK, STATE_NAMES[status.state]
-        values = {'rate [Hz]': f'{done / elapsed:.2f}',
+        received = lately.processed + lately.dropped
+        values = {'rate [Hz]': f'{lately.processed / lately.time:.2f}',
+                  'dropped lately [%]': f'{100 * lately.dropped / max(received, 1):.0f}',
                   'received': health.counts.received,
                   'processed': health.counts.processed,
                   'dropped': health.counts.dropped}
+        if health.pose:
+            values['target pose'] = health.pose
         if status is not None:
             values |= {'state': STATE_NAMES[status.state],
                        'target': status.target_text[:WORDS],
@@ -143,21 +244,26 @@ class Diagnostics:
         return self._task('tracker', verdict, health, values)
 
     def _memory(self, health: Health) -> DiagnosticStatus:
-        free = _free_share()
+        memory = health.memory
         if health.model is None:
             verdict = DiagnosticStatus.STALE, 'the node is not configured'
-        elif free < LOW_MEMORY:
-            verdict = DiagnosticStatus.WARN, f'{free:.0%} of the machine\'s memory is free'
+        elif health.model.shortage:
+            verdict = DiagnosticStatus.WARN, health.model.shortage
+        elif memory.free < LOW_MEMORY:
+            verdict = DiagnosticStatus.WARN, f'{memory.free:.0%} of the machine\'s memory is free'
+        elif memory.shared_free < LOW_MEMORY:
+            verdict = DiagnosticStatus.WARN, (
+                f'{memory.shared_free:.0%} of /dev/shm is free: images will be lost; remove what '
+                'killed processes left there')
         else:
             verdict = DiagnosticStatus.OK, 'enough'
-        values = {'process [MiB]': f'{_process_bytes() / 2**20:.0f}',
-                  'free [%]': f'{100 * free:.0f}'}
+        values = {'process [MiB]': f'{memory.process / 2**20:.0f}',
+                  'free [%]': f'{100 * memory.free:.0f}',
+                  '/dev/shm free [%]': f'{100 * memory.shared_free:.0f}'}
         if health.status is not None:
             values['memory bank [bytes]'] = health.status.bank_bytes
-        if health.model is not None and health.model.device.startswith('cuda'):
-            import torch  # here, since a node that has not loaded a model starts without it
-            used = torch.cuda.memory_allocated(health.model.device)
-            values['device [MiB]'] = f'{used / 2**20:.0f}'
+        if memory.device is not None:
+            values['device [MiB]'] = f'{memory.device / 2**20:.0f}'
         return self._task('memory', verdict, health, values)
 
     def _model(self, health: Health) -> DiagnosticStatus:
@@ -192,19 +298,6 @@ def _seconds(age: float | None) -> str:
     return 'never' if age is None else f'{age:.2f}'
 
 
-def _process_bytes() -> int:
-    """Return the resident memory of this process (proc(5), VmRSS)."""
-    return _proc_bytes('/proc/self/status', 'VmRSS')
-
-
-def _free_share() -> float:
-    """Return the share of the machine's memory that is free (proc(5), MemAvailable)."""
-    return (_proc_bytes('/proc/meminfo', 'MemAvailable')
-            / _proc_bytes('/proc/meminfo', 'MemTotal'))
-
-
-def _proc_bytes(path: str, key: str) -> int:
-    for line in Path(path).read_text().splitlines():
-        if line.startswith(f'{key}:'):
-            return 1024 * int(line.split()[1])
-    raise OSError(f'{path} has no {key}')
+def _off_clock(behind: float) -> str:
+    return (f'stamps are {abs(behind):.1f} s {"behind" if behind > 0 else "ahead of"} the node\'s '
+            'clock: synchronise the clocks, or set use_sim_time for a bag or a simulation')

@@ -59,6 +59,13 @@ def from_mono(pixels: np.ndarray, header: Header) -> Image:
     return _pack(pixels, 'mono8', header)
 
 
+def look(message: Image | CompressedImage, pixels: np.ndarray) -> str:
+    """Return the size and encoding of an image of which `to_rgb` gave the pixels."""
+    height, width = pixels.shape[:2]
+    words = message.format if isinstance(message, CompressedImage) else message.encoding
+    return f'{width} x {height} {words[:40]}'
+
+
 def seconds(stamp: Time) -> float:
     """Return a stamp in seconds; unlike rclpy's Time it takes any, also a negative one."""
     return stamp.sec + 1e-9 * stamp.nanosec

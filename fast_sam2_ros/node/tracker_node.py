@@ -26,7 +26,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
@@ -36,11 +35,14 @@ from std_srvs.srv import SetBool, Trigger
 from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images, parameters
-from fast_sam2_ros.node.diagnostics import Diagnostics, Health, ModelInfo
+from fast_sam2_ros.node.camera_watch import CameraWatch
+from fast_sam2_ros.node.diagnostics import Diagnostics, Health, LOOK, ModelInfo
 from fast_sam2_ros.node.goals import GoalInput
+from fast_sam2_ros.node.machine import read_memory
 from fast_sam2_ros.node.mailbox import Mailbox
 from fast_sam2_ros.node.outputs import Outputs
 from fast_sam2_ros.node.parameters import Settings
+from fast_sam2_ros.node.qos import image_profile, why_silent
 from fast_sam2_ros.node.worker import Worker
 from fast_sam2_ros.prompt import Prompt
 
@@ -95,11 +97,8 @@ class TrackerNode(LifecycleNode):
         self._tracking_enabled = True
 
         self._active_since = 0.0
-        self._image_time: float | None = None
+        self._camera = CameraWatch()
         self._done_time: float | None = None
-        self._arrived = 0
-        self._unreadable = 0
-        self._unreadable_reason = ''
         self._frame_error = ''
         self._too_slow = ''
         self._status: TrackerStatus | None = None
@@ -114,7 +113,7 @@ class TrackerNode(LifecycleNode):
         self._diagnostics_output = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # On a steady clock: a simulation that stands still is a camera that is gone.
         self._diagnostics_timer = self.create_timer(
-            self._settings.diagnostics_period, self._on_diagnostics,
+            min(LOOK, self._settings.diagnostics_period), self._on_diagnostics,
             clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.add_on_set_parameters_callback(self._on_parameters)
 
@@ -200,7 +199,8 @@ class TrackerNode(LifecycleNode):
 
     def _activate(self) -> None:
         self._active_since = time.monotonic()
-        self._image_time = self._done_time = None
+        self._camera.restart()
+        self._done_time = None
         self._active = True
         self._subscribe_to_images()
 
@@ -234,18 +234,15 @@ class TrackerNode(LifecycleNode):
     # Inputs, in the executor's thread.
 
     def _subscribe_to_images(self) -> None:
-        reliable = self._settings.image_qos == 'reliable'
         self._image_input = self.create_subscription(
             _image_kind(self._settings),
             'image/compressed' if self._settings.image_transport == 'compressed' else 'image',
             self._on_image,
-            QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable
-                       else ReliabilityPolicy.BEST_EFFORT),
+            image_profile(self._settings),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(), raw=True)
 
     def _on_image(self, serialized: bytes) -> None:
-        self._arrived += 1
-        self._image_time = time.monotonic()
+        self._camera.image_arrived(time.monotonic())
         if self._active and self._tracking_enabled:
             self._mailbox.put(serialized)
 
@@ -292,7 +289,8 @@ class TrackerNode(LifecycleNode):
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._settings = settings
-        self._diagnostics_timer.timer_period_ns = round(1e9 * settings.diagnostics_period)
+        self._diagnostics_timer.timer_period_ns = round(
+            1e9 * min(LOOK, settings.diagnostics_period))
         self._mailbox.post('settings', lambda session: _apply(settings, session))
         return SetParametersResult(successful=True)
 
@@ -348,11 +346,14 @@ class TrackerNode(LifecycleNode):
     def _read(self, serialized: bytes) -> tuple[Image | CompressedImage, np.ndarray]:
         try:
             message = images.receive(serialized, _image_kind(self._settings))
-            return message, images.to_rgb(message)
+            frame = images.to_rgb(message)
         except InputError as error:
-            self._unreadable_reason = str(error)
-            self._unreadable += 1
+            self._camera.image_unreadable(str(error))
             raise
+        self._camera.image_read(
+            time.monotonic(), images.look(message, frame), images.seconds(message.header.stamp),
+            1e-9 * self.get_clock().now().nanoseconds)
+        return message, frame
 
     def _seconds(self, stamp: Time) -> float:
         # An image without a stamp was taken now, or the session's clock would stand still.
@@ -380,16 +381,19 @@ class TrackerNode(LifecycleNode):
         now = time.monotonic()
         health = Health(
             active=self._active, enabled=self._tracking_enabled,
-            camera_timeout=self._settings.camera_timeout, arrived=self._arrived,
-            image_age=_age(self._image_time, now), done_age=_age(self._done_time, now),
-            active_for=now - self._active_since, unreadable=self._unreadable,
-            unreadable_reason=self._unreadable_reason, counts=self._mailbox.counts,
-            status=self._status, frame_error=self._frame_error, model=self._model,
-            model_error=self._model_error, must_compile=self._settings.compile == 'on',
-            too_slow=self._too_slow)
-        self._diagnostics_output.publish(DiagnosticArray(
-            header=Header(stamp=self.get_clock().now().to_msg()),
-            status=self._diagnostics.report(health, now)))
+            camera_timeout=self._settings.camera_timeout, camera=self._camera.at(now),
+            done_age=None if self._done_time is None else now - self._done_time,
+            active_for=now - self._active_since, counts=self._mailbox.counts,
+            status=self._status, frame_error=self._frame_error,
+            memory=read_memory('' if self._model is None else self._model.device),
+            model=self._model, model_error=self._model_error,
+            must_compile=self._settings.compile == 'on', too_slow=self._too_slow)
+        if health.active and health.camera_is_gone and self._image_input is not None:
+            health = replace(health, silence=why_silent(self, self._image_input))
+        tasks = self._diagnostics.look(health, now, self._settings.diagnostics_period)
+        if tasks:
+            self._diagnostics_output.publish(DiagnosticArray(
+                header=Header(stamp=self.get_clock().now().to_msg()), status=tasks))
 
 
 def _image_kind(settings: Settings) -> type[Image] | type[CompressedImage]:
@@ -407,7 +411,3 @@ def _apply(settings: Settings, session: Session) -> None:
     session.min_keep_ratio = settings.min_keep_ratio
     session.lost_after = settings.lost_after
     session.reground_period = settings.reground_period
-
-
-def _age(moment: float | None, now: float) -> float | None:
-    return None if moment is None else now - moment

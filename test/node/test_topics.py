@@ -388,45 +388,6 @@ def test_a_frame_that_fails_is_dropped_and_reported_and_the_node_goes_on(bench):
     assert bench.answer().any()
 
 
-def test_diagnostics_tell_the_camera_the_tracker_the_memory_and_the_model(bench):
-    process = bench.start('-p', 'diagnostics_period:=0.2')
-    names = {'tracker: camera', 'tracker: tracker', 'tracker: memory', 'tracker: model'}
-    bench.wait(lambda: names <= set(bench.tasks), 5, 'the four tasks')
-    assert {bench.level(name) for name in names} == {DiagnosticStatus.STALE}
-    bench.bring_up()
-    bench.ask('red')
-
-    def seen(camera, tracker) -> bool:
-        return (bench.level('tracker: camera'), bench.level('tracker: tracker')) == (
-            camera, tracker)
-
-    def live() -> bool:
-        bench.send()
-        bench.spin(0.05)
-        # 'waiting for the first image' is well, too
-        return (seen(DiagnosticStatus.OK, DiagnosticStatus.OK)
-                and bench.tasks['tracker: tracker'].message == 'tracking')
-
-    bench.wait(live, 5, 'camera well, tracker tracking')
-    assert bench.level('tracker: memory') == DiagnosticStatus.OK
-    values = {value.key: value.value for value in bench.tasks['tracker: memory'].values}
-    assert values['memory bank [bytes]'] == '12345' and int(values['process [MiB]']) > 10
-    # The model `auto` is a fallback here, and that stays said.
-    assert bench.level('tracker: model') == DiagnosticStatus.WARN
-    assert 'not fetched' in bench.tasks['tracker: model'].message
-    assert process.log.count('not fetched') == 1
-
-    bench.send(step=1)
-    bench.wait(lambda: bench.level('tracker: camera') == DiagnosticStatus.WARN, 2, 'unreadable')
-    bench.answer(np.full((48, 64, 3), 100, np.uint8))
-    bench.wait(lambda: bench.level('tracker: tracker') == DiagnosticStatus.WARN, 2, 'lost')
-    count = len(bench.masks)
-    bench.wait(lambda: bench.level('tracker: camera') == DiagnosticStatus.ERROR, 2,
-               'the camera is gone')
-    assert len(bench.masks) == count
-    bench.wait(live if bench.answer().any() else bool, 5, 'the camera is back')
-
-
 def test_two_instances_in_namespaces_do_not_hear_each_other(bench):
     left, right = [], []
     for side, statuses in (('left', left), ('right', right)):
