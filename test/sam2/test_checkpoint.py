@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import re
 import shutil
 import socket
 import sys
@@ -18,9 +19,11 @@ import torch
 
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2.checkpoint import (
-    find_in_cache, load_model, Preprocess, resolve_device, split_hub_id)
+    find_in_cache, load_model, PREFERRED, PREFERRED_ID, Preprocess, resolve_device, REVISIONS,
+    split_hub_id)
 from fast_sam2_ros.sam2.loaded import LikenessLevels
 from fast_sam2_ros.sam2.meta import HieraSize, video_config
+from fast_sam2_ros.session import PREFERRED_GROUNDER
 
 HUB_ID = 'someone/sam2-small'
 COMMIT = 'c' * 40
@@ -225,6 +228,28 @@ def test_absent_hub_id_says_what_to_fetch(cache: Path, saved: Path) -> None:
         load_model(f'{HUB_ID}@v2')
 
 
+def test_known_hub_id_is_looked_for_in_its_revision_alone(
+        cache: Path, saved: Path, fake_embedded: Preprocess,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its owner puts on the main branch later is not loaded unasked."""
+    snapshot = put_in_cache(cache, saved)
+    monkeypatch.setitem(REVISIONS, HUB_ID, 'd' * 40)
+    for name in (HUB_ID, f'{HUB_ID}@{"d" * 40}'):
+        with pytest.raises(CheckpointError, match=f'run `fast-sam2 fetch {HUB_ID}`$'):
+            load_model(name)
+        assert load_model('auto', preferred=name).name == 'embedded'
+    assert load_model(f'{HUB_ID}@main').source == str(snapshot)
+    monkeypatch.setitem(REVISIONS, HUB_ID, COMMIT)
+    assert load_model(HUB_ID).source == str(snapshot)
+
+
+def test_preferred_models_are_pinned_to_commits() -> None:
+    """Both ids that are taken unasked name one commit each."""
+    assert split_hub_id(PREFERRED) == (PREFERRED_ID, REVISIONS[PREFERRED_ID])
+    assert PREFERRED_GROUNDER in REVISIONS
+    assert all(re.fullmatch('[0-9a-f]{40}', commit) for commit in REVISIONS.values())
+
+
 def test_incomplete_hub_checkpoint_says_what_to_fetch(cache: Path, saved: Path) -> None:
     """A snapshot without its weights is no checkpoint."""
     (put_in_cache(cache, saved) / 'model.safetensors').unlink()
@@ -294,3 +319,4 @@ def test_hub_ids() -> None:
     assert split_hub_id('a/b') == ('a/b', None)
     assert split_hub_id('a/b@v1.0') == ('a/b', 'v1.0')
     assert split_hub_id('a') is None and split_hub_id('a/b/c') is None
+    assert split_hub_id('a/b@../../c') is None and split_hub_id('a/b@/etc') is None

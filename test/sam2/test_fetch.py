@@ -15,6 +15,7 @@ from pathlib import Path
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import huggingface_hub.constants
 import pytest
@@ -22,7 +23,7 @@ import torch
 
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2 import fetch as fetching
-from fast_sam2_ros.sam2.checkpoint import find_in_cache
+from fast_sam2_ros.sam2.checkpoint import find_in_cache, REVISIONS, split_hub_id
 
 HUB_ID = 'someone/sam2-small'
 FIRST_COMMIT = '1' * 40
@@ -38,13 +39,15 @@ class FakeHub:
     cut: set[str] = field(default_factory=set)
     altered: set[str] = field(default_factory=set)
     served: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    announced: dict[str, int] = field(default_factory=dict)
     endpoint: str = ''
 
     def siblings(self) -> list[dict]:
         """List the files as the hub's API does."""
         listed = []
         for name, content in self.files.items():
-            entry = {'rfilename': name, 'size': len(content),
+            entry = {'rfilename': name, 'size': self.announced.get(name, len(content)),
                      'blobId': hashlib.sha1(b'blob %d\0' % len(content) + content).hexdigest()}
             if name.endswith('.safetensors'):
                 digest = hashlib.sha256(content).hexdigest()
@@ -76,6 +79,7 @@ def handler_for(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             path = self.path.partition('?')[0]
             name = path.rpartition('/')[2]
+            hub.asked.append(path)
             if path.startswith(f'/api/models/{HUB_ID}'):
                 body = json.dumps({'id': HUB_ID, 'sha': hub.commit, 'siblings': hub.siblings()})
                 self.reply(200, body.encode(), {'Content-Type': 'application/json'})
@@ -237,7 +241,7 @@ def test_unknown_model_and_no_network_say_what_to_do(
     assert '\n' not in f'{unknown.value}{offline.value}'
 
 
-@pytest.mark.parametrize('name', ['sam2', 'a/b/c', '../../etc/x', 'a/b@main'])
+@pytest.mark.parametrize('name', ['sam2', 'a/b/c', '../../etc/x', 'a/b@main', '../x'])
 def test_names_that_are_no_hub_ids_are_refused(name: str, tmp_path: Path) -> None:
     """A wrong name never reaches the network."""
     with pytest.raises(ParameterError, match='no hub id'):
@@ -246,8 +250,74 @@ def test_names_that_are_no_hub_ids_are_refused(name: str, tmp_path: Path) -> Non
 
 def test_revision_outside_the_cache_is_refused(tmp_path: Path) -> None:
     """A revision is a name of the hub, not a path."""
-    with pytest.raises(ParameterError, match='no revision'):
-        fetching.fetch(HUB_ID, revision='../../x', cache_dir=tmp_path)
+    for revision in ('../../x', '/etc', 'a b'):
+        with pytest.raises(ParameterError, match='no revision'):
+            fetching.fetch(HUB_ID, revision=revision, cache_dir=tmp_path)
+
+
+def test_known_model_is_fetched_in_the_revision_it_is_pinned_to(
+        hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No revision means the pinned one; the branch has to be asked for, and is another folder."""
+    monkeypatch.setitem(REVISIONS, HUB_ID, FIRST_COMMIT)
+    pinned = fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert pinned.name == FIRST_COMMIT
+    assert any(f'/revision/{FIRST_COMMIT}' in path for path in hub.asked)
+    hub.commit = SECOND_COMMIT
+    hub.files['README.md'] = b'other words'
+    newest = fetching.fetch(HUB_ID, 'main', cache_dir=tmp_path)
+    assert newest.name == SECOND_COMMIT
+    assert find_in_cache(HUB_ID, cache_dir=tmp_path) == pinned
+    assert find_in_cache(HUB_ID, 'main', cache_dir=tmp_path) == newest
+
+
+def test_another_commit_than_the_one_asked_for_is_refused(hub: FakeHub, tmp_path: Path) -> None:
+    """A hub that answers with another revision, or with a path, is not believed."""
+    with pytest.raises(CheckpointError, match=f'gave commit {FIRST_COMMIT}'):
+        fetching.fetch(HUB_ID, SECOND_COMMIT, cache_dir=tmp_path)
+    for commit in ('../../../etc', '', 'main'):
+        hub.commit = commit
+        with pytest.raises(CheckpointError, match='names no commit'):
+            fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert hub.served == [] and leftovers(tmp_path) == []
+
+
+def test_file_names_of_the_hub_cannot_leave_the_folder(hub: FakeHub, tmp_path: Path) -> None:
+    """Only files of known names are taken, whatever the hub lists."""
+    for name in ('../config.json', '/etc/passwd', '..', 'a/../../vocab.txt', 'sub/vocab.txt'):
+        hub.files[name] = b'x'
+    folder = fetching.fetch(HUB_ID, cache_dir=tmp_path / 'hub')
+    assert {path.name for path in folder.iterdir()} == {
+        'config.json', 'preprocessor_config.json', 'tokenizer.json', 'model.safetensors'}
+    assert [path.name for path in tmp_path.iterdir()] == ['hub']
+
+
+@pytest.mark.parametrize(('name', 'size', 'reason'), [
+    ('config.json', 10**12, 'is the most that is read here'),
+    ('tokenizer.json', 10**12, 'is the most that is read here'),
+    ('model.safetensors', 10**15, 'is the most that is read here'),
+    ('model.safetensors', 10**9, 'has room for'),
+])
+def test_files_that_do_not_fit_are_not_downloaded(
+        hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int,
+        reason: str) -> None:
+    """What the hub announces is compared with what is read, and with the room on the disk."""
+    monkeypatch.setattr(fetching.shutil, 'disk_usage', lambda _: SimpleNamespace(free=10**8))
+    monkeypatch.setattr(fetching, 'weights_limit', lambda: 10**10)
+    hub.announced[name] = size
+    with pytest.raises(CheckpointError, match=reason):
+        fetching.fetch(HUB_ID, cache_dir=tmp_path)
+    assert hub.served == []
+
+
+def test_command_says_how_to_pin(
+        hub: FakeHub, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The revision that came is printed in the form that tracker.yaml takes."""
+    parser = argparse.ArgumentParser()
+    fetching.add_arguments(parser)
+    fetching.main(parser.parse_args([HUB_ID, '--cache-dir', str(tmp_path)]))
+    printed = capsys.readouterr().out.split()[-1]
+    assert printed == f'{HUB_ID}@{FIRST_COMMIT}'
+    assert find_in_cache(*split_hub_id(printed), cache_dir=tmp_path).name == FIRST_COMMIT
 
 
 def test_command_prints_where_the_checkpoint_is(
