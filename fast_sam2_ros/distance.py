@@ -120,7 +120,7 @@ class Camera:
             x, y, (height, width) = 0, 0, size
         matrix[:2, 2] -= x, y
         matrix[:2] /= steps[:, None]
-        known = (height // steps[1], width // steps[0])
+        known = (int(height // steps[1]), int(width // steps[0]))
         return cls(matrix, lens, coefficients, known if all(known) else None)
 
     def ray(self, x: float, y: float) -> tuple[float, float] | None:
