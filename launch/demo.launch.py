@@ -12,19 +12,14 @@ from __future__ import annotations
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
-TOPICS = ('image', 'segmentation/overlay', 'segmentation/mask')
-"""What config/tracker.rviz shows, there in the root namespace."""
-
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments, the camera, the tracker and RViz."""
-    share = FindPackageShare('fast_sam2_ros')
+    """Return the arguments, the tracker and the camera."""
     namespace = LaunchConfiguration('namespace')
     return LaunchDescription([
         DeclareLaunchArgument(
@@ -41,10 +36,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(
             'namespace', default_value='',
             description='Namespace of the nodes and of their topics.'),
-        DeclareLaunchArgument(
-            'rviz', default_value='false', description='Open RViz too (package rviz2).'),
         IncludeLaunchDescription(
-            PathJoinSubstitution([share, 'launch', 'tracker.launch.py']),
+            PathJoinSubstitution(
+                [FindPackageShare('fast_sam2_ros'), 'launch', 'tracker.launch.py']),
             launch_arguments={
                 'image': 'image',
                 'target_text': LaunchConfiguration('target_text'),
@@ -59,9 +53,4 @@ def generate_launch_description() -> LaunchDescription:
                 'rate': ParameterValue(LaunchConfiguration('rate'), value_type=float),
                 'loop': ParameterValue(LaunchConfiguration('loop'), value_type=bool),
             }]),
-        Node(
-            package='rviz2', executable='rviz2', name='rviz', namespace=namespace,
-            arguments=['-d', PathJoinSubstitution([share, 'config', 'tracker.rviz'])],
-            remappings=[(f'/{topic}', topic) for topic in TOPICS],
-            condition=IfCondition(LaunchConfiguration('rviz'))),
     ])

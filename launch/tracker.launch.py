@@ -5,7 +5,9 @@
     ros2 launch fast_sam2_ros tracker.launch.py image:=/camera/image_raw
     ros2 launch fast_sam2_ros tracker.launch.py --show-args
 
-Parameters come from `params_file`; an argument replaces one of them only where it is given.
+Parameters come from `params_file`. Every parameter of the node is an argument too, which replaces
+it where it is given. A launch file that includes this one twice, or has arguments of the same
+names, should do so in a GroupAction of its own: arguments are otherwise seen by all that follows.
 """
 
 from __future__ import annotations
@@ -20,25 +22,17 @@ from launch.conditions import IfCondition
 from launch.events import matches_action
 from launch.substitutions import (
     EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution)
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
 
-OVERRIDES = {
-    'model': str,
-    'device': str,
-    'grounder': str,
-    'describer': str,
-    'router': str,
-    'keep_ratio': float,
-    'target_text': str,
-    'image_transport': str,
-    'use_sim_time': bool,
-}
-"""Arguments that are parameters of the node. Without their types, `no` would be a boolean."""
+from fast_sam2_ros.node.parameters import about, names, Settings
+
+RVIZ_TOPICS = ('segmentation/overlay', 'segmentation/mask', 'target_pose')
+"""What config/tracker.rviz shows of the node, there in the root namespace."""
 
 PROFILE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 OLD_PROFILE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
@@ -49,60 +43,55 @@ reads twice and then leaves out, since its names are taken."""
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments, and the tracker that is made of their values."""
+    share = FindPackageShare('fast_sam2_ros')
     return LaunchDescription([
         DeclareLaunchArgument(
             'image', default_value='image',
             description='Topic of the camera. With image_transport:=compressed give the same '
                         'name: what is subscribed to is then this name and /compressed.'),
         DeclareLaunchArgument(
-            'model', default_value='',
-            description='Checkpoint: auto, embedded, a hub id that was fetched, a folder, or a '
-                        '.pt file. Empty: as in params_file.'),
+            'depth', default_value='depth',
+            description='Topic of depth images that are registered to the camera\'s, for '
+                        'target_pose.'),
         DeclareLaunchArgument(
-            'device', default_value='',
-            description='auto, cpu, cuda or cuda:N. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'grounder', default_value='',
-            description='Finds what the text names: auto, embedded, or a hub id or folder. '
-                        'Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'describer', default_value='',
-            description='Puts what was pointed at in words: embedded, none, or a hub id or '
-                        'folder. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'router', default_value='',
-            description='Chooses the tokens to keep. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'keep_ratio', default_value='',
-            description='Share of the tokens that enter memory attention, 0.05 to 1.0. '
-                        'Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'target_text', default_value='',
-            description='What to track until a text arrives on target_text. '
-                        'Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'image_transport', default_value='',
-            description='raw or compressed. Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'use_sim_time', default_value='',
-            description='true where /clock is the time, as with a bag or a simulator. '
-                        'Empty: as in params_file.'),
-        DeclareLaunchArgument(
-            'params_file',
-            default_value=PathJoinSubstitution(
-                [FindPackageShare('fast_sam2_ros'), 'config', 'tracker.yaml']),
-            description='YAML file with the parameters of the node.'),
+            'camera_info', default_value='camera_info',
+            description='Topic of the camera\'s calibration, for target_pose.'),
         DeclareLaunchArgument(
             'namespace', default_value='',
             description='Namespace of the node and of its topics.'),
         DeclareLaunchArgument(
+            'params_file', default_value=PathJoinSubstitution([share, 'config', 'tracker.yaml']),
+            description='YAML file with the parameters of the node. use_sim_time and what follows '
+                        'it here replace single ones where they are given.'),
+        DeclareLaunchArgument(
             'autostart', default_value='true',
             description='Configure and activate the node; with false it stays unconfigured.'),
         DeclareLaunchArgument(
+            'rviz', default_value='false', description='Open RViz too (package rviz2).'),
+        DeclareLaunchArgument(
+            'fixed_frame', default_value='camera_optical_frame',
+            description='The frame that RViz draws in: the camera\'s, or another one on tf.'),
+        DeclareLaunchArgument(
             'log_level', default_value='info',
             description='debug, info, warn, error or fatal.'),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='',
+            description='true where /clock is the time, as with a bag or a simulator.'),
+        *(DeclareLaunchArgument(name, default_value='', description=_description(name))
+          for name in _parameters()),
         OpaqueFunction(function=_start),
     ])
+
+
+def _parameters() -> list[str]:
+    """Return the node's parameters but autostart, which the events below do in its place."""
+    return [name for name in names() if name != 'autostart']
+
+
+def _description(name: str) -> str:
+    known = about(name)
+    extras = '; '.join(extra for extra in (known.range, known.unit) if extra)
+    return f'{known.text} [{extras}]' if extras else known.text
 
 
 def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -111,13 +100,14 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         package='fast_sam2_ros', executable='tracker_node', name='tracker',
         namespace=LaunchConfiguration('namespace'),
         parameters=[_params_file(context), _overrides(context)],
-        remappings=[('image', image), ('image/compressed', [image, '/compressed'])],
+        remappings=[('image', image), ('image/compressed', [image, '/compressed']),
+                    *((name, LaunchConfiguration(name)) for name in ('depth', 'camera_info'))],
         ros_arguments=['--log-level', LaunchConfiguration('log_level')],
         output='screen', emulate_tty=True,
         # A step of a large model, and the end of a Python that has PyTorch loaded, take longer
         # than launch's 5 s on a busy machine.
         sigterm_timeout=LaunchConfiguration('sigterm_timeout', default='15'))
-    actions = [*_profile(context), tracker]
+    actions = [*_profile(context), tracker, _rviz()]
     if IfCondition(LaunchConfiguration('autostart')).evaluate(context):
         actions += _bring_up(tracker)
     return actions
@@ -132,11 +122,28 @@ def _params_file(context: LaunchContext) -> str:
 
 
 def _overrides(context: LaunchContext) -> dict[str, bool | ParameterValue]:
-    """Return the parameters that were given as arguments."""
+    """Return the parameters that were given as arguments, in their types: `no` can be a text."""
+    kinds = {name: type(getattr(Settings, name)) for name in _parameters()}
     given = {
         name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in OVERRIDES.items() if LaunchConfiguration(name).perform(context)}
+        for name, kind in {**kinds, 'use_sim_time': bool}.items()
+        if LaunchConfiguration(name).perform(context)}
     return {'autostart': False, **given}  # the node's own; here the events below do it
+
+
+def _rviz() -> Node:
+    """Open RViz with the topics of this namespace and of this camera."""
+    return Node(
+        package='rviz2', executable='rviz2', name='rviz',
+        namespace=LaunchConfiguration('namespace'),
+        arguments=[
+            '-d', PathJoinSubstitution(
+                [FindPackageShare('fast_sam2_ros'), 'config', 'tracker.rviz']),
+            '-f', LaunchConfiguration('fixed_frame')],
+        remappings=[
+            *((f'/{topic}', topic) for topic in RVIZ_TOPICS),
+            *((f'/{topic}', LaunchConfiguration(topic)) for topic in ('image', 'camera_info'))],
+        condition=IfCondition(LaunchConfiguration('rviz')))
 
 
 def _profile(context: LaunchContext) -> list[SetEnvironmentVariable]:

@@ -14,10 +14,9 @@ ROOT = Path(__file__).parents[2]
 TRACKER = ROOT / 'launch' / 'tracker.launch.py'
 DEMO = ROOT / 'launch' / 'demo.launch.py'
 ARGUMENTS = {
-    TRACKER: {'image', 'model', 'device', 'keep_ratio', 'grounder', 'describer', 'router',
-              'params_file', 'namespace', 'autostart', 'use_sim_time', 'image_transport',
-              'target_text', 'log_level'},
-    DEMO: {'source', 'rate', 'loop', 'target_text', 'namespace', 'rviz'},
+    TRACKER: {'image', 'depth', 'camera_info', 'namespace', 'params_file', 'autostart', 'rviz',
+              'fixed_frame', 'log_level', 'use_sim_time'},
+    DEMO: {'source', 'rate', 'loop', 'target_text', 'namespace'},
 }
 LAUNCH_FILES = pytest.mark.parametrize('path', ARGUMENTS, ids=lambda path: path.name)
 
@@ -43,7 +42,8 @@ def assigned(path, name):
 
 @LAUNCH_FILES
 def test_it_declares_the_documented_arguments_once_and_describes_them(path):
-    declared = calls(path, 'DeclareLaunchArgument')
+    declared = [call for call in calls(path, 'DeclareLaunchArgument')
+                if isinstance(call.args[0], ast.Constant)]  # the others are parameters
     names = [call.args[0].value for call in declared]
     assert sorted(names) == sorted(ARGUMENTS[path])
     for call in declared:
@@ -69,13 +69,11 @@ def test_the_executables_that_it_starts_exist(path):
         assert f'tools/bin/{executable} ' in (ROOT / 'CMakeLists.txt').read_text()
 
 
-def test_arguments_over_parameters_have_the_types_of_the_parameters():
-    table = assigned(TRACKER, 'OVERRIDES')
-    kinds = {key.value: value.id for key, value in zip(table.keys, table.values, strict=True)}
+def test_parameters_can_be_arguments_beside_those_of_the_launch_file():
     file = yaml.safe_load((ROOT / 'config' / 'tracker.yaml').read_text())
-    defaults = file['/**']['ros__parameters'] | {'use_sim_time': False}
-    assert kinds == {name: type(defaults[name]).__name__ for name in kinds}
-    assert set(kinds) <= ARGUMENTS[TRACKER]
+    parameters = set(file['/**']['ros__parameters'])
+    assert parameters & ARGUMENTS[TRACKER] == {'autostart'}
+    assert parameters & (ARGUMENTS[DEMO] - {'target_text'}) == set()
 
 
 def test_the_demo_gives_the_camera_parameters_that_it_has_in_their_types():
@@ -84,13 +82,6 @@ def test_the_demo_gives_the_camera_parameters_that_it_has_in_their_types():
     given = {call.args[0].args[0].value: keywords(call)['value_type'].id
              for call in calls(DEMO, 'ParameterValue')}
     assert given and given == {name: camera[name] for name in given}
-
-
-def node_topics():
-    """Return the names of topics that the node's sources have as strings."""
-    text = ''.join(path.read_text()
-                   for path in (ROOT / 'fast_sam2_ros' / 'node').glob('*.py'))
-    return set(re.findall(r"'(/?[a-z_]+(?:/[a-z_]+)?)'", text))
 
 
 def message_fields(name):
@@ -105,16 +96,40 @@ def message_fields(name):
     return fields
 
 
-def test_rviz_shows_topics_of_the_node_and_the_demo_remaps_all_of_them():
+def remapped_in_rviz():
+    """Return the topics that the launch file gives RViz new names for."""
+    return {topic.value for topic in assigned(TRACKER, 'RVIZ_TOPICS').elts}, {
+        'image', 'camera_info'}
+
+
+def test_the_launch_file_remaps_all_topics_that_rviz_shows():
     layout = yaml.safe_load((ROOT / 'config' / 'tracker.rviz').read_text())
-    shown = [display['Topic']['Value']
-             for display in layout['Visualization Manager']['Displays']]
-    remapped = [topic.value for topic in assigned(DEMO, 'TOPICS').elts]
-    assert sorted(shown) == sorted(f'/{topic}' for topic in remapped)
-    assert set(remapped) <= node_topics()
+    shown = [display['Topic']['Value'] for display in layout['Visualization Manager']['Displays']
+             if 'Topic' in display]
+    ours, camera = remapped_in_rviz()
+    assert set(shown) == {f'/{topic}' for topic in ours} | {'/image'}
+    assert camera <= ARGUMENTS[TRACKER]
 
 
-def test_foxglove_shows_every_panel_once_and_only_topics_and_fields_that_exist():
+def test_rviz_has_displays_that_every_distribution_has_each_once():
+    displays = yaml.safe_load((ROOT / 'config' / 'tracker.rviz').read_text())[
+        'Visualization Manager']['Displays']
+    names = [display['Name'] for display in displays]
+    assert len(names) == len(set(names))
+    known = {f'rviz_default_plugins/{kind}' for kind in (
+        'Image', 'Camera', 'Pose', 'TF', 'Grid')}
+    assert {display['Class'] for display in displays} == known
+    for display in displays:
+        # RViz keeps one and writes both.
+        assert display['Enabled'] is display['Value']
+        for policy in ('History', 'Reliability', 'Durability'):
+            assert f'{policy} Policy' in display.get('Topic', {f'{policy} Policy': ''})
+    camera = next(display for display in displays if display['Class'].endswith('Camera'))
+    # The other displays, by name: what of them is drawn into the camera's image.
+    assert set(camera['Visibility']) - {'Value'} <= set(names)
+
+
+def test_foxglove_shows_every_panel_once_and_only_fields_that_exist():
     layout = json.loads((ROOT / 'config' / 'foxglove_layout.json').read_text())
     panels = layout['configById']
 
@@ -124,13 +139,13 @@ def test_foxglove_shows_every_panel_once_and_only_topics_and_fields_that_exist()
         return leaves(part['first']) + leaves(part['second'])
 
     assert sorted(leaves(layout['layout'])) == sorted(panels)
-    topics = {panel[key] for panel in panels.values()
-              for key in ('topicName', 'topicToRender') if key in panel}
-    topics |= {panel['imageMode']['imageTopic'] for panel in panels.values()
-               if 'imageMode' in panel}
-    paths = [path['value'].split('.', 1) for panel in panels.values()
-             for path in panel.get('paths', [])]
-    topics |= {topic for topic, _ in paths}
-    assert topics and topics <= node_topics() | {f'/{topic}' for topic in node_topics()}
+    paths = [panel['topicPath'].split('.', 1) for panel in panels.values()
+             if 'topicPath' in panel]
+    paths += [path['value'].split('.', 1) for panel in panels.values()
+              for path in panel.get('paths', [])]
     assert {topic for topic, _ in paths} == {'/segmentation/status'}
     assert {field for _, field in paths} <= message_fields('TrackerStatus')
+    stages = message_fields('StageLatency')
+    assert {f'latency.{stage}' for stage in stages} <= {field for _, field in paths}
+    assert {panel.split('!')[0] for panel in panels} <= {
+        'Image', 'Publish', 'StateTransitions', 'Plot', 'DiagnosticSummary', 'RawMessages'}
