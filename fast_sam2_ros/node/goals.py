@@ -28,6 +28,17 @@ LOOK_PERIOD = 0.5
 """Seconds between two looks for latched publishers."""
 SAME_MESSAGE = 0.5
 """Seconds within which one text on both subscriptions is one message that came twice."""
+JOINERS = '\u200c\u200d'
+"""Marks between letters that change how these are written, in Persian and Hindi, for instance."""
+
+
+def readable(text: str) -> str:
+    """Return a text with blanks for what is not shown.
+
+    Line ends and control sequences would spoil logs, marks of the writing direction what people
+    read in them.
+    """
+    return ''.join(each if each.isprintable() or each in JOINERS else ' ' for each in text)
 
 
 class GoalInput:

@@ -32,12 +32,12 @@ from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
-from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
+from fast_sam2_ros.errors import DeviceMemoryError, FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images, parameters
 from fast_sam2_ros.node.camera_watch import CameraWatch
 from fast_sam2_ros.node.diagnostics import Diagnostics, Health, LOOK, ModelInfo
-from fast_sam2_ros.node.goals import GoalInput
+from fast_sam2_ros.node.goals import GoalInput, readable
 from fast_sam2_ros.node.machine import read_memory
 from fast_sam2_ros.node.mailbox import Mailbox
 from fast_sam2_ros.node.outputs import Outputs
@@ -55,6 +55,8 @@ REGIONS = 10
 """How many regions may wait; the last one counts."""
 LONGEST_TEXT = 1000
 """Characters of a goal; longer ones are refused."""
+LONGEST_LINE = 300
+"""Characters that the log gets of a change."""
 
 
 def open_session(settings: Settings) -> Session:
@@ -252,7 +254,8 @@ class TrackerNode(LifecycleNode):
                 f'a target_text of {len(text)} characters was refused; it may have '
                 f'{LONGEST_TEXT}', throttle_duration_sec=QUIET)
             return
-        self._mailbox.post('goal', lambda session: session.set_text(text))
+        shown = readable(text)
+        self._mailbox.post('goal', lambda session: session.set_text(shown))
 
     def _on_region(self, message: RegionOfInterest) -> None:
         if not (message.width and message.height):
@@ -291,7 +294,7 @@ class TrackerNode(LifecycleNode):
         self._settings = settings
         self._diagnostics_timer.timer_period_ns = round(
             1e9 * min(LOOK, settings.diagnostics_period))
-        self._mailbox.post('settings', lambda session: _apply(settings, session))
+        self._mailbox.post('settings', lambda session: self._apply(settings, session))
         return SetParametersResult(successful=True)
 
     # The model, in the worker's thread.
@@ -321,9 +324,11 @@ class TrackerNode(LifecycleNode):
     def _handle_frame(self, session: Session, serialized: bytes) -> None:
         try:
             message, frame = self._read(serialized)
-            report = session.process(frame, self._seconds(message.header.stamp))
-        except Exception:
+            report = session.process(frame, _seconds(message.header.stamp))
+        except Exception as error:
             self._mailbox.finish(processed=False)
+            if isinstance(error, DeviceMemoryError):
+                self._look_at_code(session)
             raise
         with self._publishing:
             wanted = self._active and self._tracking_enabled and self.context.ok()
@@ -333,15 +338,24 @@ class TrackerNode(LifecycleNode):
                     message.header, frame, report, self._mailbox.counts, self._settings,
                     session.tracker.compiled)
         self._frame_error = ''
-        self._look_at_code(session)
         self._too_slow = '' if session.governor is None else session.governor.message
         self._done_time = time.monotonic()
         self._say(report)
 
+    def _apply(self, settings: Settings, session: Session) -> None:
+        session.keep_ratio = settings.keep_ratio
+        session.memory_keep_ratio = _memory_keep_ratio(settings)
+        session.target_latency_ms = settings.target_latency_ms
+        session.min_keep_ratio = settings.min_keep_ratio
+        session.lost_after = settings.lost_after
+        session.reground_period = settings.reground_period
+        self._look_at_code(session)
+
     def _look_at_code(self, session: Session) -> None:
-        """Note what runs; a budget that was not compiled may come into force at any time."""
+        """Note what runs, where other budgets may have come into force."""
         self._model = replace(
-            self._model, compiled=session.tracker.compiled, uncompiled=session.fast_path)
+            self._model, compiled=session.tracker.compiled, uncompiled=session.fast_path,
+            shortage=session.shortage)
 
     def _read(self, serialized: bytes) -> tuple[Image | CompressedImage, np.ndarray]:
         try:
@@ -355,22 +369,22 @@ class TrackerNode(LifecycleNode):
             1e-9 * self.get_clock().now().nanoseconds)
         return message, frame
 
-    def _seconds(self, stamp: Time) -> float:
-        # An image without a stamp was taken now, or the session's clock would stand still.
-        return images.seconds(stamp) or 1e-9 * self.get_clock().now().nanoseconds
-
     def _on_frame_error(self, error: Exception) -> None:
         if not self.context.ok():
             return
         if isinstance(error, InputError):
             self.get_logger().warning(f'image dropped: {error}', throttle_duration_sec=QUIET)
             return
+        if isinstance(error, DeviceMemoryError):
+            self._frame_error = str(error)
+            self.get_logger().error(f'image dropped: {error}', throttle_duration_sec=QUIET)
+            return
         self._frame_error = f'{type(error).__name__}: {error}'
         lines = ''.join(traceback.format_exception(error))
         self.get_logger().error(f'image dropped:\n{lines}', throttle_duration_sec=QUIET)
 
     def _say(self, report: Report) -> None:
-        said = f'{report.state.value} {report.target_text[:80]!r}: {report.message}'
+        said = f'{report.state.value} {report.target_text[:80]!r}: {report.message}'[:LONGEST_LINE]
         if said != self._said and self.context.ok():
             self.get_logger().info(said)
         self._said = said
@@ -404,10 +418,6 @@ def _memory_keep_ratio(settings: Settings) -> float | None:
     return None if settings.memory_keep_ratio == 0.0 else settings.memory_keep_ratio
 
 
-def _apply(settings: Settings, session: Session) -> None:
-    session.keep_ratio = settings.keep_ratio
-    session.memory_keep_ratio = _memory_keep_ratio(settings)
-    session.target_latency_ms = settings.target_latency_ms
-    session.min_keep_ratio = settings.min_keep_ratio
-    session.lost_after = settings.lost_after
-    session.reground_period = settings.reground_period
+def _seconds(stamp: Time) -> float:
+    # An image without a stamp was taken now, or the session's clock would stand still.
+    return images.seconds(stamp) or time.monotonic()

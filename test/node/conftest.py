@@ -55,16 +55,27 @@ class NodeProcess:
         """Return what the process printed until now."""
         return self._log.read_text(errors='replace')
 
-    def interrupt(self, timeout: float = 15.0) -> tuple[int, float]:
-        """Send SIGINT; return the exit status and the seconds until the end."""
+    def interrupt(self, number: int = signal.SIGINT, timeout: float = 15.0) -> tuple[int, float]:
+        """Send a signal; return the exit status and the seconds until the end."""
         start = time.monotonic()
-        self.process.send_signal(signal.SIGINT)
+        self.process.send_signal(number)
         return self.process.wait(timeout), time.monotonic() - start
 
     def kill(self) -> None:
-        """End the process if it still runs."""
+        """End the process with SIGKILL, as the system does when memory is short."""
         self.process.kill()
         self.process.wait()
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads the process has."""
+        return len(list(Path(f'/proc/{self.process.pid}/task').iterdir()))
+
+    @property
+    def resident(self) -> int:
+        """Return the resident memory of the process in bytes."""
+        pages = int(Path(f'/proc/{self.process.pid}/statm').read_text().split()[1])
+        return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 class Bench:
@@ -254,9 +265,16 @@ class Bench:
         return np.array(message.data, np.uint8).reshape(message.height, message.width)
 
     def close(self) -> None:
-        """End the processes and leave."""
-        for process in self._processes:
-            process.kill()
+        """End the processes, as gently as they allow, and leave."""
+        running = [each.process for each in self._processes if each.process.poll() is None]
+        for process in running:
+            process.terminate()
+        for process in running:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.shutdown()

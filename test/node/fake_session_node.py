@@ -3,9 +3,11 @@
 """The tracker node over a scripted model: quick, and every pixel of its mask is known.
 
 The text names colours, with `;` between them; each is a target, and its mask is where the image
-has it. A target that is pointed at gets the name of the colour there. `FAKE_STEP_SECONDS` is the
-time that a step takes with all tokens, `FAKE_LOAD_SECONDS` the time to load. Only the models
-`auto` and `embedded` can be loaded; `auto` is a fallback. Nothing is compiled.
+has it. A target that is pointed at gets the name of the colour there; the one named `crash` fails
+on every image. `FAKE_STEP_SECONDS` is the time that a step takes with all tokens,
+`FAKE_LOAD_SECONDS` the time to load, `FAKE_MEMORY` the share of the tokens that the device has
+memory for. Only the models `auto` and `embedded` can be loaded; `auto` is a fallback. Nothing is
+compiled.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.errors import CheckpointError, DeviceMemoryError
+from fast_sam2_ros.governor import BUDGETS
 from fast_sam2_ros.node.main import main
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.tracker_node import TrackerNode
@@ -27,6 +30,7 @@ COLOURS = {'red': 0, 'green': 1, 'blue': 2}
 TOKENS = 400
 STEP_SECONDS = float(os.environ.get('FAKE_STEP_SECONDS', '0'))
 LOAD_SECONDS = float(os.environ.get('FAKE_LOAD_SECONDS', '0'))
+MEMORY = float(os.environ.get('FAKE_MEMORY', '1'))
 State = enum.Enum('State', {'IDLE': 'idle', 'SEARCHING': 'searching', 'TRACKING': 'tracking',
                             'LOST': 'lost'})
 
@@ -43,6 +47,7 @@ class ColourSession:
             fallback='not fetched' if settings.model == 'auto' else None)
         self.tracker = SimpleNamespace(compiled=False)
         self.fast_path = '' if settings.compile == 'off' else 'the test has no compiler'
+        self.shortage = ''
         self.keep_ratio = settings.keep_ratio
         self.memory_keep_ratio = None
         self.min_keep_ratio = settings.min_keep_ratio
@@ -75,6 +80,11 @@ class ColourSession:
         end = time.monotonic() + self._milliseconds() / 1e3
         if self._text == 'crash':
             raise RuntimeError('scripted crash')
+        if self._budget() > MEMORY:
+            smaller = [budget for budget in BUDGETS if budget < self._budget()]
+            self.shortage = f'no memory for {self._budget():g}' + ('' if smaller else ' at least')
+            self.keep_ratio = smaller[0] if smaller else self.keep_ratio
+            raise DeviceMemoryError(self.shortage)
         if self._box is not None:  # called by the colour that prevails there
             x0, y0, x1, y1 = self._box
             brightest = int(frame[y0:y1, x0:x1].mean(axis=(0, 1)).argmax())

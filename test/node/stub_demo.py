@@ -25,7 +25,7 @@ class StubSession:
     def __init__(self):
         self.text = ''
         self.tracker = SimpleNamespace(keep_ratio=0.5, compiled=False)
-        self.fast_path, self.governor = '', None
+        self.fast_path, self.shortage, self.governor = '', '', None
         self.loaded = SimpleNamespace(name='stub', source='here', fallback=None,
                                       model=SimpleNamespace(device='cpu'))
 
