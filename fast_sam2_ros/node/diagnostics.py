@@ -31,12 +31,14 @@ model
   WARN  a fallback runs; or something is not compiled and `compile` is `on`.
   OK    otherwise.
 
-All four are published every `diagnostics_period`, and at once when a level changes: the node looks
-every 0.2 s. So a camera that is gone is an ERROR `camera_timeout` + 0.2 s after its last image.
+All four are published every `diagnostics_period`, and at once when a level or its reason changes:
+the node looks every 0.2 s. So a camera that is gone is an ERROR `camera_timeout` and 0.2 s after
+its last image.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -52,6 +54,7 @@ LOOK = 0.2
 LOW_MEMORY = 0.05
 CLOCK_TOLERANCE = 2.0
 """Seconds; Nav2's object following takes nothing older."""
+NUMBER = re.compile(r'[\d.]+')
 WORDS = 80
 """Characters of a goal that are shown."""
 STATE_NAMES = {
@@ -141,20 +144,21 @@ class Diagnostics:
         self._node_name = node_name
         self._history: deque[Progress] = deque()
         self._reported = -1e9
-        self._levels: list[bytes] = []
+        self._verdicts: list[tuple[bytes, str]] = []
 
     def look(self, health: Health, now: float, period: float) -> list[DiagnosticStatus]:
         """Return the four tasks where they are to be published at `now`, else nothing.
 
-        They are, in seconds of a steady clock, every `period` and when a level has changed.
+        They are, in seconds of a steady clock, every `period` and when a level or more of a
+        message than its numbers has changed.
         """
         lately = self._lately(health, now, period)
         tasks = [self._camera(health, lately), self._tracker(health, lately),
                  self._memory(health), self._model(health)]
-        levels = [task.level for task in tasks]
-        if levels == self._levels and now - self._reported < period - LOOK / 2:
+        verdicts = [(task.level, NUMBER.sub('', task.message)) for task in tasks]
+        if verdicts == self._verdicts and now - self._reported < period - LOOK / 2:
             return []
-        self._levels, self._reported = levels, now
+        self._verdicts, self._reported = verdicts, now
         return tasks
 
     def _lately(self, health: Health, now: float, period: float) -> Progress:

@@ -123,13 +123,14 @@ def test_the_values_tell_what_the_levels_are_made_of():
     assert values(never['camera'])['age of the last image [s]'] == 'never'
 
 
-def test_reports_come_in_their_period_and_at_once_when_a_level_changes():
+def test_reports_come_in_their_period_and_at_once_when_a_level_or_its_reason_changes():
     diagnostics = Diagnostics('tracker')
-    gone = replace(WELL, **camera(age=1.1))
-    looks = [(0.0, WELL, 4), (LOOK, WELL, 0), (2 * LOOK, gone, 4), (3 * LOOK, gone, 0),
-             (2 * LOOK + PERIOD, gone, 4), (3 * LOOK + PERIOD, WELL, 4)]
-    for now, health, count in looks:
-        assert len(diagnostics.look(health, now, PERIOD)) == count, now
+    gone, longer = (replace(WELL, camera=replace(SEEN, age=age)) for age in (1.1, 1.3))
+    known = replace(longer, silence='nobody publishes it')
+    looks = [(WELL, 4), (WELL, 0), (gone, 4), (longer, 0), (known, 4), (known, 0), (known, 0),
+             (known, 0), (known, 0), (known, 4), (WELL, 4)]
+    for number, (health, count) in enumerate(looks):
+        assert len(diagnostics.look(health, number * LOOK, PERIOD)) == count, number
 
 
 def test_rates_are_those_of_the_last_period_however_often_it_is_looked():

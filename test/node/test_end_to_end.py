@@ -52,6 +52,17 @@ def test_targets_are_named_found_followed_and_not_found(bench):
         assert 0.9 * status.latency.total < sum(stages) <= 1.1 * status.latency.total
     assert len({status.bank_bytes for status in bench.statuses}) == 1
 
+    # The camera changes its resolution and its shape: the masks follow, the target stays.
+    for index, size in ((5, (320, 240)), (6, (320, 240)), (7, (427, 480)), (8, (640, 480))):
+        whole, truths = scene.frame(cup.index + index)
+        pixels, truth = (cv2.resize(each.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+                         for each in (whole, truths[cup.text]))
+        mask = bench.answer(pixels, timeout=60)
+        assert mask.shape == truth.shape == size[::-1]
+        assert overlap(mask, truth) > 0.4
+        assert bench.statuses[-1].state == TrackerStatus.TRACKING
+        assert bench.statuses[-1].message == status.message  # it was not searched for again
+
     follow(elephant, 2)
     assert not bench.pixels(bench.masks[-1]).any()
     assert bench.statuses[-1].state == TrackerStatus.SEARCHING
