@@ -15,7 +15,7 @@ PACKAGE = 'fast_sam2_ros'
 # Name: the module with add_arguments(parser) and main(arguments), and one line of help.
 COMMANDS = {
     'demo': ('demo.run', 'show the tracker at work on a camera with known truth'),
-    'track': ('offline', 'follow a target through a video or a folder of images'),
+    'track': ('offline', 'follow a target through videos, folders of images or bags'),
     'evaluate': ('evaluation.evaluate', 'measure J and F on videos with masks'),
     'benchmark': ('evaluation.benchmark', 'time every stage of a step'),
     'train': (None, 'train what the package ships'),
@@ -80,8 +80,9 @@ def main(words: list[str] | None = None) -> int:
     except FastSam2Error as error:
         print(f'fast-sam2 {arguments.command}: {" ".join(str(error).split())}', file=sys.stderr)
         return FAILURE
-    except KeyboardInterrupt:
-        print(f'fast-sam2 {arguments.command}: interrupted', file=sys.stderr)
+    except KeyboardInterrupt as interruption:
+        print(f'fast-sam2 {arguments.command}: '
+              + '; '.join(['interrupted', *map(str, interruption.args)]), file=sys.stderr)
         return 130
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from fast_sam2_ros.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
+VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv',
+                            '.ts', '.webm', '.wmv'})
 ENCODERS = ('libx264', 'libopenh264', 'mpeg4')  # the first that this PyAV has is used
 TICKS = 1000  # of a written video's clock, per second
 
@@ -79,6 +81,13 @@ class Video:
                 index += 1
         self.missing = max(0, (self.count or 0) - index)
 
+    def remarks(self) -> list[str]:
+        """Say what of the last iteration a person should know."""
+        if not self.missing:
+            return []
+        return [f'{self.path} is cut short: {self.missing} of {self.count} frames could not be '
+                'read']
+
 
 def _decode(container: av.container.InputContainer,
             stream: av.video.stream.VideoStream) -> Iterator[av.VideoFrame]:
@@ -103,9 +112,7 @@ class ImageFolder:
     def __init__(self, path: Path, fps: float):
         self.path, self.fps, self.missing = path, fps, 0
         if path.is_dir():
-            self.files = sorted((file for file in path.iterdir()
-                                 if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()),
-                                key=_natural)
+            self.files = sorted(filter(is_image, path.iterdir()), key=natural_order)
         else:
             self.files = [path]
         if not self.files:
@@ -122,6 +129,10 @@ class ImageFolder:
                                  f'before it are {size[1]} x {size[0]}')
             size = image.shape
             yield Frame(index, index / self.fps, image, file.stem)
+
+    def remarks(self) -> list[str]:
+        """Say nothing: an image that cannot be read is an error."""
+        return []
 
 
 Media = Video | ImageFolder
@@ -141,6 +152,22 @@ def open_media(path: str | Path, fps: float = 30.0) -> Media:
     if path.stat().st_size == 0:
         raise InputError(f'{path} is empty')
     return Video(path)
+
+
+def is_image(path: Path) -> bool:
+    """Tell, by its name, whether a file is an image."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+
+
+def is_video(path: Path) -> bool:
+    """Tell, by its name, whether a file is a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
+
+
+def natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Return a key that sorts 2 before 10."""
+    return [(0, int(part), '') if part.isdigit() else (1, 0, part.lower())
+            for part in re.split(r'(\d+)', path.name) if part]
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -165,12 +192,12 @@ def read_mask(path: Path) -> np.ndarray:
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write a mask (H, W) of 0 and 1 as a grey PNG of 0 and 255."""
-    _write(path, np.where(mask, 255, 0).astype(np.uint8))
+    write_grey(path, np.where(mask, 255, 0).astype(np.uint8))
 
 
-def write_labels(path: Path, labels: np.ndarray) -> None:
-    """Write the targets' ids (H, W) uint8 as a grey PNG of these values."""
-    _write(path, labels)
+def write_grey(path: Path, values: np.ndarray) -> None:
+    """Write (H, W) uint8 as a grey PNG of these values."""
+    _write(path, values)
 
 
 def _write(path: Path, pixels: np.ndarray) -> None:
@@ -180,15 +207,11 @@ def _write(path: Path, pixels: np.ndarray) -> None:
     data.tofile(path)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    return [(0, int(part), '') if part.isdigit() else (1, 0, part.lower())
-            for part in re.split(r'(\d+)', path.name) if part]
-
-
 class VideoWriter:
     """Writes an MP4 that browsers play: H.264 where this PyAV has it, else MPEG-4 part 2.
 
-    Frames carry their own stamps, so a stream that dropped frames plays at its true speed.
+    Frames carry their own stamps, so a stream that dropped frames plays at its true speed; where
+    stamps jump back, it goes on one frame later. Frames are scaled to the size of the first.
     Sizes are padded to even numbers. Use it in a `with` statement.
     """
 
@@ -196,14 +219,17 @@ class VideoWriter:
         """Create the file with the first frame; `fps` is nominal, for players that want one."""
         self.path, self.fps = path, fps
         self._container: av.container.OutputContainer | None = None
-        self._first = 0.0
+        self._first = self._latest = 0.0
         self._last_tick = -1
 
     def write(self, image: np.ndarray, stamp: float) -> None:
-        """Append (H, W, 3) uint8 RGB, shown from `stamp` (seconds) on; stamps must not fall."""
+        """Append (H, W, 3) uint8 RGB, shown from `stamp` (seconds) on."""
         image = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), 'edge')
         if self._container is None:
             self._start(image, stamp)
+        if stamp < self._latest:
+            self._first = stamp - self._last_tick / TICKS - 1 / self.fps
+        self._latest = stamp
         frame = av.VideoFrame.from_ndarray(image, format='rgb24')
         self._last_tick = max(round((stamp - self._first) * TICKS), self._last_tick + 1)
         frame.pts, frame.time_base = self._last_tick, Fraction(1, TICKS)
@@ -224,7 +250,7 @@ class VideoWriter:
             self._stream.options = {'crf': '21', 'preset': 'veryfast'}
         else:
             self._stream.bit_rate = 4_000_000
-        self._first = stamp
+        self._first = self._latest = stamp
 
     def close(self) -> None:
         """Write what is buffered and finish the file."""

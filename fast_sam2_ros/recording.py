@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fast_sam2_ros.files import write_whole
 from fast_sam2_ros.reports import Report, TargetReport
 from fast_sam2_ros.latency import Latency
 
@@ -81,8 +82,8 @@ def summarise(frames: list[FrameRecord], fps: float, model: str, device: str,
 
 
 def write_track(path: Path, frames: list[FrameRecord], summary: Summary) -> None:
-    """Write track.json."""
+    """Write track.json, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({'frames': [asdict(frame) for frame in frames], 'summary': asdict(summary)},
                       indent=1, allow_nan=False)
-    path.write_text(text + '\n', encoding='utf-8')
+    write_whole(path, text + '\n')

@@ -107,7 +107,9 @@ def test_several_targets_give_label_masks_and_a_list_in_track_json(clip, tmp_pat
 
 def test_settings_reach_the_session(clip, tmp_path, monkeypatch):
     sessions = []
-    monkeypatch.setattr(offline, 'track', lambda session, *_: sessions.append(session))
+    track = offline.track
+    monkeypatch.setattr(offline, 'track',
+                        lambda session, *rest: sessions.append(session) or track(session, *rest))
     monkeypatch.setattr(torch.cpu, '_is_amx_tile_supported', lambda: False)
     command = ['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',
                '--describer', 'none', '--grounder', 'none', '--out', str(tmp_path)]
