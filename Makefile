@@ -4,7 +4,7 @@
 #   make run     set up, build, and track two targets named in words: out/demo.mp4, track.json
 #   make test    set up, build, and run every test
 #   make build   set up and build;  then: source tools/env.sh
-#   make lint    check the style alone
+#   make lint    check the style, and what bandit finds unsafe
 #   make clean   remove what the others made
 
 SHELL := /bin/bash
@@ -31,6 +31,8 @@ install/ready: $(READY) package.xml CMakeLists.txt $(SOURCES)
 
 lint: $(READY)
 	.venv/bin/python -m flake8 fast_sam2_ros test launch tools setup.py
+	.venv/bin/python -m bandit --quiet --configfile pyproject.toml --recursive \
+	  fast_sam2_ros launch tools setup.py
 
 clean:
 	rm -rf .venv build install log out

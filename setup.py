@@ -48,7 +48,7 @@ setup(
         'plot': ['matplotlib>=3.8'],
         # The tokenizer of the first SigLIP; CLIP and SigLIP 2 do without.
         'siglip': ['sentencepiece>=0.2', 'protobuf>=4'],
-        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'flake8>=7', 'psutil>=5.9',
+        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'flake8>=7', 'bandit>=1.8', 'psutil>=5.9',
                  'sentencepiece>=0.2', 'protobuf>=4', 'matplotlib>=3.8'],
     },
     entry_points={'console_scripts': ['fast-sam2 = fast_sam2_ros.cli:main']},
