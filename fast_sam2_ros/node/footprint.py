@@ -16,15 +16,18 @@ KIB = 1024
 class Footprint:
     """What a process takes at one moment.
 
-    private: bytes that are its own (USS), what would be free again without it; proportional: with
-    its part of what it shares (PSS); resident: all that it has in memory (RSS), such as other
-    processes' images in shared memory. None where another user's process may not be looked at.
+    own: bytes that it allocated (RssAnon): heaps and stacks, and so what a leak adds to.
+    resident: all that it has in memory (RSS), such as libraries and shared images as well.
+    private, proportional: of that, what no other process has (USS), and with its part of what
+    others have too (PSS): both change with the other processes of the machine. None where
+    another user's process may not be looked at.
     files: open ones; mapped: distinct files of /dev/shm that it uses, and their bytes.
     """
 
+    own: int
+    resident: int
     private: int | None
     proportional: int | None
-    resident: int
     threads: int
     files: int
     mapped: int
@@ -41,9 +44,9 @@ def footprint(process: int) -> Footprint:
         memory = None
     mapped = mapped_files(process)
     return Footprint(
+        own=status['RssAnon'], resident=status['VmRSS'],
         private=memory and memory['Private_Clean'] + memory['Private_Dirty'],
-        proportional=memory and memory['Pss'],
-        resident=status['VmRSS'], threads=status['Threads'] // KIB,
+        proportional=memory and memory['Pss'], threads=status['Threads'] // KIB,
         files=len(list((folder / 'fd').iterdir())), mapped=len(mapped),
         mapped_bytes=sum(_size(path) for path in mapped))
 

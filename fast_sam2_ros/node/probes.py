@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import struct
 import sys
 import time
@@ -23,6 +24,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -80,8 +82,6 @@ class Camera:
         began = time.monotonic()
         count = round(seconds * rate)
         for number in range(count):
-            if not rclpy.ok():
-                break
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             rest = self._rests[place_of(len(self._rests), self._position)]
             stamp = STAMP.pack(*divmod(time.time_ns(), 10**9))
@@ -183,9 +183,13 @@ def main() -> None:
     frames = np.load(arguments.frames) if arguments.frames else np.empty(0)
     if arguments.role == 'bare':
         return serve(open_bare_loop(frames, Settings.from_values(arguments.settings)).run)
-    rclpy.init()
-    serve((Camera(frames) if arguments.role == 'camera' else Listener()).run)
-    rclpy.try_shutdown()
+    # Ended from outside, it leaves as it came: what it has in /dev/shm goes with it.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda number, stack: sys.exit())
+    try:
+        serve((Camera(frames) if arguments.role == 'camera' else Listener()).run)
+    finally:
+        rclpy.try_shutdown()
 
 
 if __name__ == '__main__':

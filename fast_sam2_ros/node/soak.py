@@ -144,10 +144,9 @@ class Soak:
     def run(self, path: Path | None) -> Ending:
         """Soak, and write the result so far to `path` each minute; return how it ended."""
         try:
+            # It begins once the node listens, and is ended before it is done.
+            self._camera.tell(seconds=2 * self._plan.seconds + STUCK, rate=self._plan.rate)
             self._client.bring_up(self._is_alive)
-            self._camera.tell(seconds=0.0, rate=self._plan.rate)
-            self._camera.answer()  # it has its pictures, and the node listens
-            self._camera.tell(seconds=self._plan.seconds + STUCK + LEAVING, rate=self._plan.rate)
             self._client.begin()
             for written in self._minutes():
                 print(written, flush=True)
@@ -232,16 +231,17 @@ class Soak:
 
     def _line(self) -> str:
         last, log = self._samples[-1].footprint, self._client.log
-        private = '' if last.private is None else f', {last.private / 1e6:.1f} MB of its own'
         return (f'{self._client.now / 60:.0f} min: {len(log.masks)} masks, {len(log.losses)} '
-                f'losses, {len(log.recoveries)} recoveries, {last.resident / 1e6:.1f} MB'
-                f'{private}, {last.threads} threads, {last.files} files')
+                f'losses, {len(log.recoveries)} recoveries, {last.own / 1e6:.1f} MB of its own, '
+                f'{last.resident / 1e6:.1f} MB, {last.threads} threads, {last.files} files')
 
 
 def soak(plan: Plan, film: Film, path: Path | None = None) -> dict[str, Any]:
-    """Run everything, and return the result, which is also written to `path`."""
+    """Run everything, and return the result, which is also written to `path`.
+
+    rclpy is to be initialised, and is shut down after that.
+    """
     others = shared_files()
-    begin()
     with tempfile.TemporaryDirectory() as folder:
         frames, log = Path(folder, 'frames.npy'), Path(folder, 'node.log')
         np.save(frames, film.frames)
@@ -319,6 +319,7 @@ def main(words: Sequence[str] | None = None) -> int:
                     not arguments.source, settings)
         film = (video_film(arguments.source, arguments.rate) if arguments.source
                 else scene_film(arguments.rate))
+        begin()
         result = soak(plan, film, arguments.json)
     except (FastSam2Error, ParameterError) as error:
         sys.exit(f'soak: {error}')

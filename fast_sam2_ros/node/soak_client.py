@@ -127,6 +127,7 @@ class Client:
         self._watching: list[Subscription] = []
         self._began = time.monotonic()
         self._listening = False
+        self._answered = self._camera_is_seen = False
         self._last_stamp = 0
         self._next_look = 0.0
         self._place: int | None = None  # of the frame that was seen last
@@ -135,11 +136,16 @@ class Client:
         self._states: dict[int, str] = {}
 
     def bring_up(self, alive: Callable[[], bool]) -> None:
-        """Configure and activate the tracker; raise FastSam2Error where that fails."""
+        """Configure and activate the tracker, and wait until it answers the camera.
+
+        Raises FastSam2Error where that fails.
+        """
         self._transition(Transition.TRANSITION_CONFIGURE, LOADING, alive)
         self._transition(Transition.TRANSITION_ACTIVATE, PATIENCE, alive)
         if not self._wait(lambda: self._texts.get_subscription_count() > 0, PATIENCE, alive):
             raise FastSam2Error('the tracker does not hear target_text')
+        if not self._wait(lambda: self._answered and self._camera_is_seen, LOADING, alive):
+            raise FastSam2Error('the tracker does not answer the images of the camera')
 
     def bring_down(self, alive: Callable[[], bool]) -> None:
         """Deactivate the tracker and let it go of its model; hear nothing more before that."""
@@ -227,6 +233,7 @@ class Client:
         return True
 
     def _on_mask(self, serialized: bytes) -> None:
+        self._answered = True
         if not self._listening:
             return
         whole, rest = STAMP.unpack(serialized[ENCAPSULATION:ENCAPSULATION + STAMP.size])
@@ -276,6 +283,8 @@ class Client:
             self._states[target.id] = state
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        self._camera_is_seen = any(task.name.endswith(': camera') and task.level not in LEVELS
+                                   for task in message.status)
         if not self._listening:
             return
         self.log.reports += 1

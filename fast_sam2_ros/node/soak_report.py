@@ -88,8 +88,8 @@ def minutes(log: Log, samples: Sequence[Sample]) -> list[dict[str, Any]]:
             **{name: states.count(name) for name in ('idle', 'searching', 'tracking', 'lost')},
             'losses': sum(time // 60 == minute for time in log.losses),
             'recoveries': sum(time // 60 == minute for time in log.recoveries),
-            'private_mb': last.private and last.private / MB,
-            'resident_mb': last.resident / MB, 'threads': last.threads, 'files': last.files})
+            'own_mb': last.own / MB, 'resident_mb': last.resident / MB,
+            'threads': last.threads, 'files': last.files})
     return rows
 
 
@@ -122,7 +122,7 @@ def summarise(log: Log, samples: Sequence[Sample], seconds: float, cycle: float)
             for (task, level, message), times in sorted(log.tasks.items())],
         'bank_bytes': {str(count): sorted(sizes) for count, sizes in sorted(log.bank.items())},
         'memory': {name: _memory(name, samples, seconds, cycle)
-                   for name in ('private', 'proportional', 'resident')},
+                   for name in ('own', 'resident', 'private', 'proportional')},
         **{name: _range([getattr(sample.footprint, name)
                          for sample in _counted(samples, seconds)])
            for name in ('threads', 'files', 'mapped', 'mapped_bytes')},
@@ -137,10 +137,7 @@ def judge(summary: dict[str, Any], samples: Sequence[Sample], seconds: float, er
     leave the view, and have to be lost and found.
     """
     counted = _counted(samples, seconds)
-    memory = summary['memory']
-    checks = [_check_memory('resident', memory['resident'])]
-    if any(sample.footprint.private is not None for sample in samples):
-        checks.append(_check_memory('private', memory['private']))
+    checks = [_check_memory(name, summary['memory'][name]) for name in ('own', 'resident')]
     checks += [_check_level(name, [getattr(sample.footprint, name) for sample in counted])
                for name in ('threads', 'files', 'mapped')]
     bank = summary['bank_bytes']
@@ -197,8 +194,9 @@ def report(result: dict[str, Any]) -> str:
                                          f'{_number(summary["iou_tracked"])}',
         'Looks without it': f'{summary["out_of_view"]}, with a mask in '
                             f'{summary["out_of_view_masked"]}',
-        'Private memory, after warm-up and at the end': _ends(summary['memory']['private']),
-        'Resident memory, likewise': _ends(summary['memory']['resident']),
+        'Own memory (RssAnon), after the warm-up and at the end':
+            _ends(summary['memory']['own']),
+        'Resident memory (RSS), likewise': _ends(summary['memory']['resident']),
     }
     lines = ['| | |', '|---|---|', *(f'| {name} | {text} |' for name, text in rows.items()), '',
              '| check | | |', '|---|---|---|',
@@ -261,7 +259,7 @@ def _check_ending(ending: Ending) -> Check:
 
 
 def _tracking(steps: Sequence[tuple[float, float, str]]) -> list[float]:
-    """Return the lengths of the steps in which something was tracked: others are not the same."""
+    """Return the lengths of the steps in which something was tracked."""
     return [length for _, length, state in steps if state == 'tracking']
 
 
