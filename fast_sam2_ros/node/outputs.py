@@ -1,9 +1,10 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the tracker node publishes for a frame: mask, confidence, overlay and status."""
+"""What the tracker node publishes: mask, confidence, overlay, status, pose, and the labels."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,10 @@ from std_msgs.msg import Header
 from fast_sam2_ros import overlay
 from fast_sam2_ros.msg import StageLatency, TargetStatus, TrackerStatus
 from fast_sam2_ros.node import images
+from fast_sam2_ros.node.labels import LabelOutput
 from fast_sam2_ros.node.mailbox import Counts
 from fast_sam2_ros.node.parameters import Settings
+from fast_sam2_ros.node.pose import PoseOutput
 from fast_sam2_ros.status import make_status, StatusTypes
 
 if TYPE_CHECKING:
@@ -30,21 +33,42 @@ STATUS_TYPES = StatusTypes(TrackerStatus, TargetStatus, StageLatency)
 class Outputs:
     """The publishers of the node; everything they send carries the header of the input image."""
 
-    def __init__(self, node: LifecycleNode) -> None:
-        """Create the publishers; they send once the node is active."""
+    def __init__(self, node: LifecycleNode, settings: Callable[[], Settings]) -> None:
+        """Create the publishers; they send once the node is active.
+
+        `settings` returns the parameters that are in force.
+        """
         self._node = node
+        self._settings = settings
         self._mask = self._publisher(Image, 'segmentation/mask')
         self._confidence = self._publisher(Image, 'segmentation/confidence')
         self._overlay = self._publisher(Image, 'segmentation/overlay')
         self._status = self._publisher(TrackerStatus, 'segmentation/status')
+        self._labels = LabelOutput(node)
+        self.pose = PoseOutput(node, settings)
+
+    def start(self) -> None:
+        """Send from now on; the labels at once, since Nav2 wants them before the first mask."""
+        self.name_labels(self._settings())
+        self.pose.start()
+
+    def stop(self) -> None:
+        """Send nothing more."""
+        self.pose.stop()
+
+    def name_labels(self, settings: Settings) -> None:
+        """Publish the labels' names, where they have changed and the node is active."""
+        self._labels.publish(settings)
 
     def publish(self, header: Header, frame: np.ndarray, report: Report, counts: Counts,
-                settings: Settings, compiled: bool) -> TrackerStatus:
+                compiled: bool) -> TrackerStatus:
         """Publish the result for one frame, (H, W, 3) uint8 RGB, and return the status.
 
         What costs time and has no subscriber is not made; mask and status always are.
         """
+        settings = self._settings()
         self._mask.publish(images.from_mono(_mask(report, settings), header))
+        self.pose.publish(header, report)
         if self._confidence.get_subscription_count() > 0:
             confidence = np.rint(255 * report.confidence()).astype(np.uint8)
             self._confidence.publish(images.from_mono(confidence, header))
@@ -62,6 +86,8 @@ class Outputs:
 
     def destroy(self) -> None:
         """Destroy the publishers."""
+        self.pose.destroy()
+        self._labels.destroy()
         for publisher in (self._mask, self._confidence, self._overlay, self._status):
             self._node.destroy_lifecycle_publisher(publisher)
 

@@ -114,7 +114,7 @@ class PoseOutput:
         self._info_input: Subscription | None = None
         self._listening_since = 0.0
         self._outcome = NOBODY
-        self._unreadable = 0
+        self._dropped = 0
         self._forget()
         self._output = node.create_lifecycle_publisher(
             PoseStamped, 'target_pose', QoSProfile(depth=1),
@@ -124,8 +124,8 @@ class PoseOutput:
 
     @property
     def outcome(self) -> str:
-        """Return whether the last image got a pose, and why not, and what was not readable."""
-        dropped = f' ({self._unreadable} unreadable messages dropped)' if self._unreadable else ''
+        """Return whether the last image got a pose, and why not, and what was dropped."""
+        dropped = f' ({self._dropped} unusable messages dropped)' if self._dropped else ''
         return self._outcome + dropped
 
     def start(self) -> None:
@@ -214,7 +214,7 @@ class PoseOutput:
                 self._bad_info = f'camera_info dropped: {error}'
                 self._drop(self._bad_info)
             else:
-                self._info = info
+                self._info, self._bad_info = info, ''
                 self._try_all()
 
     def _on_depth(self, serialized: bytes) -> None:
@@ -225,6 +225,7 @@ class PoseOutput:
                 self._bad_depth = f'depth image dropped: {error}'
                 self._drop(self._bad_depth)
                 return
+            self._bad_depth = ''
             if self._recent and depth.stamp < self._recent[-1].stamp - TIME_JUMP:
                 self._recent.clear()
             self._recent.append(depth)
@@ -293,8 +294,10 @@ class PoseOutput:
         """Say what is missing for a mask that waited long enough."""
         if self._info is None:
             missing = self._bad_info or f'no camera_info came on {self._info_input.topic_name}'
+        elif self._bad_depth:
+            missing = self._bad_depth
         elif waiting.match.depth is None:
-            missing = self._bad_depth or f'no depth image came on {self._depth_input.topic_name}'
+            missing = f'no depth image came on {self._depth_input.topic_name}'
         else:
             missing = (f'the nearest depth image is {1e-9 * waiting.match.gap:.3f} s away from '
                        f'the image, depth_tolerance is {self._settings().depth_tolerance:g} s')
@@ -303,7 +306,7 @@ class PoseOutput:
             self._complain(missing)
 
     def _drop(self, text: str) -> None:
-        self._unreadable += 1
+        self._dropped += 1
         self._node.get_logger().warning(text, throttle_duration_sec=QUIET)
 
     def _complain(self, reason: str) -> None:

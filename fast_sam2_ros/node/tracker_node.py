@@ -183,7 +183,7 @@ class TrackerNode(LifecycleNode):
     def _configure(self) -> None:
         settings = self._settings
         self._mailbox = Mailbox()
-        self._outputs = Outputs(self)
+        self._outputs = Outputs(self, lambda: self._settings)
         self._goal_input = GoalInput(self, self._post_goal)
         self._region_input = self.create_subscription(
             RegionOfInterest, 'target_roi', self._on_region, REGIONS)
@@ -204,11 +204,14 @@ class TrackerNode(LifecycleNode):
         self._camera.restart()
         self._done_time = None
         self._active = True
+        self._outputs.start()
         self._subscribe_to_images()
 
     def _deactivate(self) -> None:
         with self._publishing:
             self._active = False
+            if self._outputs is not None:
+                self._outputs.stop()
         if self._image_input is not None:
             self.destroy_subscription(self._image_input)
             self._image_input = None
@@ -278,6 +281,8 @@ class TrackerNode(LifecycleNode):
                         response: SetBool.Response) -> SetBool.Response:
         with self._publishing:
             self._tracking_enabled = request.data
+            if self._outputs is not None and not request.data:
+                self._outputs.pose.forget()
         if not request.data:
             self._mailbox.discard()
         response.success = True
@@ -291,6 +296,8 @@ class TrackerNode(LifecycleNode):
             settings = self._settings.changed(values, running=self._worker is not None)
         except ParameterError as error:
             return SetParametersResult(successful=False, reason=str(error))
+        if self._outputs is not None:
+            self._outputs.name_labels(settings)
         self._settings = settings
         self._diagnostics_timer.timer_period_ns = round(
             1e9 * min(LOOK, settings.diagnostics_period))
@@ -324,6 +331,7 @@ class TrackerNode(LifecycleNode):
     def _handle_frame(self, session: Session, serialized: bytes) -> None:
         try:
             message, frame = self._read(serialized)
+            self._outputs.pose.expect(message.header)
             report = session.process(frame, _seconds(message.header.stamp))
         except Exception as error:
             self._mailbox.finish(processed=False)
@@ -335,7 +343,7 @@ class TrackerNode(LifecycleNode):
             self._mailbox.finish(processed=wanted)
             if wanted:
                 self._status = self._outputs.publish(
-                    message.header, frame, report, self._mailbox.counts, self._settings,
+                    message.header, frame, report, self._mailbox.counts,
                     session.tracker.compiled)
         self._frame_error = ''
         self._too_slow = '' if session.governor is None else session.governor.message
@@ -401,7 +409,8 @@ class TrackerNode(LifecycleNode):
             status=self._status, frame_error=self._frame_error,
             memory=read_memory('' if self._model is None else self._model.device),
             model=self._model, model_error=self._model_error,
-            must_compile=self._settings.compile == 'on', too_slow=self._too_slow)
+            must_compile=self._settings.compile == 'on', too_slow=self._too_slow,
+            pose='' if self._outputs is None else self._outputs.pose.outcome)
         if health.active and health.camera_is_gone and self._image_input is not None:
             health = replace(health, silence=why_silent(self, self._image_input))
         tasks = self._diagnostics.look(health, now, self._settings.diagnostics_period)
