@@ -28,6 +28,8 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import parameter_value_to_python  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 
+from fast_sam2_ros.node import parameters  # noqa: E402
+
 LAUNCH = Path(__file__).parents[2] / 'launch'
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 DOMAINS = itertools.count(11 * os.getpid())
@@ -144,13 +146,19 @@ def test_a_profile_of_the_user_stays(monkeypatch, variable):
     assert profile_variables(monkeypatch, **{variable: '/mine.xml'}) == {variable: '/mine.xml'}
 
 
-def test_the_demo_has_the_arguments_of_the_tracker_too():
-    def names(file):
-        description = load(str(LAUNCH / file))
-        assert isinstance(description, LaunchDescription)
-        return {argument.name for argument in description.get_launch_arguments()}
+def names(file):
+    """Return the names of a launch file's arguments."""
+    description = load(str(LAUNCH / file))
+    assert isinstance(description, LaunchDescription)
+    return {argument.name for argument in description.get_launch_arguments()}
 
+
+def test_the_demo_has_the_arguments_of_the_tracker_too():
     assert names('tracker.launch.py') < names('demo.launch.py')
+
+
+def test_every_parameter_is_an_argument():
+    assert set(parameters.names()) | {'use_sim_time'} < names('tracker.launch.py')
 
 
 def test_arguments_replace_parameters_only_where_they_are_given(start, tmp_path):
@@ -161,10 +169,12 @@ def test_arguments_replace_parameters_only_where_they_are_given(start, tmp_path)
     # 1 is a whole number and `no` a boolean in YAML; the arguments know better.
     launched = start('tracker.launch.py', f'params_file:={file}', 'namespace:=robot1',
                      'autostart:=false', 'keep_ratio:=1', 'target_text:=no', 'router:=',
-                     'use_sim_time:=true', tracker='/robot1/tracker')
+                     'use_sim_time:=true', 'compile:=off', 'label_id:=3', 'roi:=0.5',
+                     'overlay_tokens:=true', tracker='/robot1/tracker')
     assert launched.parameters(
         'keep_ratio', 'target_text', 'lost_after', 'model', 'router', 'use_sim_time',
-        'autostart') == [1.0, 'no', 7, 'embedded', 'analytic', True, False]
+        'autostart', 'compile', 'label_id', 'roi', 'overlay_tokens') == [
+            1.0, 'no', 7, 'embedded', 'analytic', True, False, 'off', 3, 0.5, True]
     time.sleep(2)
     assert launched.state() == 'unconfigured'
     assert launched.interrupt() == 0
@@ -181,6 +191,47 @@ def test_it_brings_the_node_up_in_a_namespace_and_down(start):
     assert launched.interrupt() == 0
     assert 'process has finished cleanly' in launched.log
     assert 'ERROR' not in launched.log
+
+
+def test_it_opens_rviz_with_the_topics_of_its_namespace(start, tmp_path, monkeypatch):
+    (tmp_path / 'share/ament_index/resource_index/packages').mkdir(parents=True)
+    (tmp_path / 'share/ament_index/resource_index/packages/rviz2').touch()
+    rviz = tmp_path / 'lib' / 'rviz2' / 'rviz2'
+    rviz.parent.mkdir(parents=True)
+    rviz.write_text('#!/bin/sh\necho "called with $*" >&2\n')
+    rviz.chmod(0o755)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{tmp_path}:{os.environ["AMENT_PREFIX_PATH"]}')
+    launched = start('tracker.launch.py', 'autostart:=false', 'rviz:=true', 'namespace:=robot1',
+                     'image:=/camera/image_raw', 'fixed_frame:=map', tracker='/robot1/tracker')
+    launched.wait(lambda: 'called with' in launched.log, 30, 'RViz')
+    line, = (line for line in launched.log.splitlines() if 'called with' in line)
+    for words in ('config/tracker.rviz', '-f map', '__ns:=/robot1',
+                  '/segmentation/overlay:=segmentation/overlay', '/target_pose:=target_pose',
+                  '/image:=/camera/image_raw'):
+        assert words in line
+
+
+def test_two_in_namespaces_of_one_launch_file_do_not_mix(start, tmp_path):
+    both = tmp_path / 'both.launch.py'
+    both.write_text(f"""
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource as Source
+
+
+def generate_launch_description():
+    return LaunchDescription([
+        GroupAction([IncludeLaunchDescription(
+            Source({str(LAUNCH / 'tracker.launch.py')!r}), launch_arguments={{
+                'namespace': name, 'autostart': 'false', **given}}.items())])
+        for name, given in (('left', {{'keep_ratio': '0.3', 'image': '/left/image_raw'}}),
+                            ('right', {{'target_text': 'cat'}}))])
+""")
+    launched = start(both, tracker='/left/tracker')
+    assert launched.parameters('keep_ratio', 'target_text') == [0.3, '']
+    launched._tracker = '/right/tracker'
+    assert launched.parameters('keep_ratio', 'target_text') == [0.5, 'cat']
+    assert launched.interrupt() == 0
 
 
 def test_the_demo_tracks_what_its_camera_sees(start):
