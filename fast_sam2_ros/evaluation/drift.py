@@ -21,6 +21,8 @@ POINTS = 60
 LEAST_POINTS = 8
 DRAWS = 1000
 CONFIDENCE = 0.95
+NORMAL = 1.96
+"""The normal distribution's quantile for it."""
 HOUR = 3600.0  # seconds
 
 
@@ -59,8 +61,20 @@ def slope(times: Sequence[float], values: Sequence[float], block: float,
     starts = generator.integers(0, count, (DRAWS, -(-count // length)))
     order = ((starts[..., None] + np.arange(length)) % count).reshape(DRAWS, -1)[:, :count]
     drawn = np.array([np.median((rest[row[second]] - rest[row[first]]) / runs) for row in order])
-    low, high = rate + np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    spread = np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = rate + _widening(count / length) * spread
     return Slope(rate, float(low), float(high))
+
+
+def _widening(stretches: float) -> float:
+    """Return how much wider an interval is for being found from a few stretches, 4 or more.
+
+    What is left around a fitted line is smaller than what was there by its two degrees of freedom,
+    and few draws call for Student's distribution in place of the normal one, whose quantiles are
+    related by Fisher's expansion (Abramowitz and Stegun, 26.7.5).
+    """
+    freedom = stretches - 2
+    return float(np.sqrt(stretches / freedom) * (1 + (NORMAL**2 + 1) / (4 * freedom)))
 
 
 def _points(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
