@@ -4,12 +4,17 @@
 
 A subscription that asks for reliable delivery is not served by a publisher that offers best
 effort; all other pairs of the two match (DDS, RELIABILITY is requested and offered).
+ROS's own overrides (`qos_overrides.TOPIC.subscription.POLICY`) come before `image_qos`.
 """
 
 from __future__ import annotations
 
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import qos_check_compatible, QoSCompatibility, QoSProfile, ReliabilityPolicy
+from rclpy.parameter import Parameter
+from rclpy.qos import (
+    qos_check_compatible, QoSCompatibility, QoSPolicyKind, QoSProfile, ReliabilityPolicy)
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -23,6 +28,19 @@ def image_profile(settings: Settings) -> QoSProfile:
     return QoSProfile(
         depth=1, reliability=ReliabilityPolicy.RELIABLE if settings.image_qos == 'reliable'
         else ReliabilityPolicy.BEST_EFFORT)
+
+
+def image_overrides(node: Node, topic: str) -> QoSOverridingOptions:
+    """Return which policies of the image subscription ROS may override.
+
+    The parameter of the reliability is declared only where it was given: once declared it stays,
+    with the value that `image_qos` had then, and would come before a later one.
+    """
+    name = f'qos_overrides.{node.resolve_topic_name(topic)}.subscription.reliability'
+    policies = [QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH]
+    if _was_given(node, name):
+        policies.append(QoSPolicyKind.RELIABILITY)
+    return QoSOverridingOptions(policies)
 
 
 def why_silent(node: Node, subscription: Subscription) -> str:
@@ -44,3 +62,12 @@ def why_silent(node: Node, subscription: Subscription) -> str:
             return (f'{who} offers best effort on {topic}, and reliable delivery was asked for; '
                     'set image_qos to sensor_data')
     return f'{len(publishers)} publisher(s) of {topic} send nothing'
+
+
+def _was_given(node: Node, name: str) -> bool:
+    """Return whether the user gave a parameter that is not declared before its use."""
+    if node.has_parameter(name):
+        return True
+    tried = node.declare_parameter(name, None, ParameterDescriptor(dynamic_typing=True))
+    node.undeclare_parameter(name)
+    return tried.type_ != Parameter.Type.NOT_SET

@@ -26,7 +26,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
@@ -42,7 +41,7 @@ from fast_sam2_ros.node.machine import read_memory
 from fast_sam2_ros.node.mailbox import Mailbox
 from fast_sam2_ros.node.outputs import Outputs
 from fast_sam2_ros.node.parameters import Settings
-from fast_sam2_ros.node.qos import image_profile, why_silent
+from fast_sam2_ros.node.qos import image_overrides, image_profile, why_silent
 from fast_sam2_ros.node.worker import Worker
 from fast_sam2_ros.prompt import Prompt
 
@@ -105,6 +104,7 @@ class TrackerNode(LifecycleNode):
         self._too_slow = ''
         self._status: TrackerStatus | None = None
         self._said = ''
+        self._silence = ''
         self._model: ModelInfo | None = None
         self._model_error = ''
 
@@ -239,12 +239,11 @@ class TrackerNode(LifecycleNode):
     # Inputs, in the executor's thread.
 
     def _subscribe_to_images(self) -> None:
+        compressed = self._settings.image_transport == 'compressed'
+        topic = 'image/compressed' if compressed else 'image'
         self._image_input = self.create_subscription(
-            _image_kind(self._settings),
-            'image/compressed' if self._settings.image_transport == 'compressed' else 'image',
-            self._on_image,
-            image_profile(self._settings),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(), raw=True)
+            _image_kind(self._settings), topic, self._on_image, image_profile(self._settings),
+            qos_overriding_options=image_overrides(self, topic), raw=True)
 
     def _on_image(self, serialized: bytes) -> None:
         self._camera.image_arrived(time.monotonic())
@@ -413,10 +412,19 @@ class TrackerNode(LifecycleNode):
             pose='' if self._outputs is None else self._outputs.pose.outcome)
         if health.active and health.camera_is_gone and self._image_input is not None:
             health = replace(health, silence=why_silent(self, self._image_input))
+        self._say_silence(health)
         tasks = self._diagnostics.look(health, now, self._settings.diagnostics_period)
         if tasks:
             self._diagnostics_output.publish(DiagnosticArray(
                 header=Header(stamp=self.get_clock().now().to_msg()), status=tasks))
+
+    def _say_silence(self, health: Health) -> None:
+        """Log why no image comes, once for each reason, and that images come again."""
+        if health.silence and health.silence != self._silence:
+            self.get_logger().warning(f'no image for {health.silent:.1f} s: {health.silence}')
+        elif self._silence and health.active and not health.camera_is_gone:
+            self.get_logger().info('images come again')
+        self._silence = health.silence
 
 
 def _image_kind(settings: Settings) -> type[Image] | type[CompressedImage]:
