@@ -35,7 +35,7 @@ def is_bag(path: Path) -> bool:
     """Tell whether a path is meant as a bag: a file of one, or a folder with its metadata."""
     if path.is_dir():
         return (path / 'metadata.yaml').is_file()
-    return path.suffix.lower() in MENDING
+    return path.is_file() and path.suffix.lower() in MENDING
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Bag:
         self._damage = ''
         # What comes with a bag is not asked what an image is: its definitions would be run as
         # code, and those of images never changed.
-        self._is_ros1 = path.suffix.lower() == '.bag' and path.is_file()
+        self._is_ros1 = path.suffix.lower() == '.bag'
         self._types = get_typestore(Stores.ROS1_NOETIC if self._is_ros1 else Stores.ROS2_HUMBLE)
         with self._open() as reader:
             self.topic = _choose_topic(path, reader.connections, topic)
@@ -172,8 +172,8 @@ class Bag:
                            + '; '.join(self.unreadable[:4])
                            + ('; ...' if len(self.unreadable) > 4 else ''))
         if self.jumps:
-            remarks.append(f'the stamps of {self.topic} jump back, {self.jumps} times: the target '
-                           f'was followed across, the overlay goes on one frame later')
+            remarks.append(f'jumps back in the stamps of {self.topic}: {self.jumps}; the target '
+                           'is followed across them, and the overlay goes on one frame later')
         return remarks
 
 

@@ -110,8 +110,9 @@ def open_input(path: Path, arguments: argparse.Namespace) -> Media | Bag:
 
 def describe(session: Session, source: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what the result for a video depends on, as `resume` compares it."""
-    loaded = session.loaded
-    return resume.describe(arguments, source, loaded.name, str(loaded.model.device))
+    loaded = [session.loaded.name, str(session.loaded.model.device),
+              type(session.grounder).__name__]
+    return resume.describe(arguments, source, loaded)
 
 
 def _aim(session: Session, arguments: argparse.Namespace) -> None:

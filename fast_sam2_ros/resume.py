@@ -16,22 +16,21 @@ OPTIONS, TRACK, MASKS, OVERLAY = 'options.json', 'track.json', 'masks', 'overlay
 NO_OPTIONS = {'command', 'words', 'input', 'out', 'json'}  # these do not change what is written
 
 
-def describe(arguments: argparse.Namespace, source: Path, model: str, device: str
-             ) -> dict[str, Any]:
-    """Return what the result depends on: the options, the model behind them, the files read.
+def describe(arguments: argparse.Namespace, source: Path, loaded: list[str]) -> dict[str, Any]:
+    """Return what the result depends on: the options, the models behind them, the files read.
 
-    source: the video. model, device: what was loaded; `auto` may be another one tomorrow.
+    source: the video. loaded: names of what was loaded; `auto` may be another one tomorrow.
     """
     options = {name: value for name, value in vars(arguments).items() if name not in NO_OPTIONS}
-    described = {'options': options, 'loaded': [model, device], 'input': _stamp(source)}
+    described = {'options': options, 'loaded': loaded, 'input': _stamp(source)}
     if arguments.mask is not None:
         described['mask'] = _stamp(arguments.mask)
     return json.loads(json.dumps(described, default=str, sort_keys=True))
 
 
 def _stamp(path: Path) -> list[int]:
-    """Return the number of files under a path, their bytes and the time of the latest in ns."""
-    files = [path] if path.is_file() else [file for file in path.rglob('*') if file.is_file()]
+    """Return the number of files in a path, their bytes and the time of the latest in ns."""
+    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
     states = [file.stat() for file in files]
     return [len(states), sum(state.st_size for state in states),
             max((state.st_mtime_ns for state in states), default=0)]

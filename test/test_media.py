@@ -47,6 +47,21 @@ def test_dropped_frames_do_not_speed_a_video_up(tmp_path):
     assert stamps == pytest.approx([0, 0.1, 0.9, 1.0], abs=0.002)
 
 
+def test_where_time_jumps_back_a_video_goes_on_one_frame_later(tmp_path):
+    write_video(tmp_path / 'a.mp4', 5, stamps=[50.0, 50.2, 3.0, 3.4, 3.5])
+    stamps = [frame.stamp for frame in open_media(tmp_path / 'a.mp4')]
+    assert stamps == pytest.approx([0, 0.2, 0.3, 0.7, 0.8], abs=0.002)
+
+
+def test_frames_of_another_size_are_scaled_to_the_first(tmp_path):
+    with VideoWriter(tmp_path / 'a.mp4', fps=10) as writer:
+        writer.write(picture(1), 0)
+        writer.write(picture(1, height=96, width=128), 0.1)
+    first, second = open_media(tmp_path / 'a.mp4')
+    assert first.image.shape == second.image.shape == (48, 64, 3)
+    assert np.abs(first.image.astype(int) - second.image).mean() < 8
+
+
 def test_odd_sizes_are_padded(tmp_path):
     write_video(tmp_path / 'a.mp4', 3, height=47, width=63)
     assert next(iter(open_media(tmp_path / 'a.mp4'))).image.shape == (48, 64, 3)

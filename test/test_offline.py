@@ -144,6 +144,7 @@ def test_what_was_pointed_at_is_put_in_words(tmp_path):
 
 @pytest.mark.parametrize('words, reason', [
     (['gone.mp4', '--text', 'dog'], 'gone.mp4 does not exist'),
+    (['gone.mcap', '--text', 'dog'], 'gone.mcap does not exist'),
     (['CLIP', '--box', '200,10,300,30', '--model', 'random:micro'], 'lies outside'),
     (['CLIP', '--mask', 'gone.png', '--model', 'random:micro'], 'gone.png is not an image'),
     (['CLIP', '--box', '1,1,9,9', '--model', 'no/such-model'], 'fast-sam2 fetch no/such-model'),
