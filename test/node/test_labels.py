@@ -2,7 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`segmentation/label_info`: with vision_msgs, which the wheels lack, and without."""
 
+from pathlib import Path
+import re
+
 import pytest
+import yaml
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.node.labels import label_names
 from fast_sam2_ros.node.parameters import Settings
@@ -22,6 +26,20 @@ def test_every_value_of_the_mask_has_a_name_of_its_own():
     assert label_names(Settings(label_name='person')) == [(255, 'person')]
     with pytest.raises(ParameterError, match='label_name is empty'):
         Settings(label_name=' ')
+
+
+def test_the_guide_lists_every_name_and_the_topics_that_there_are():
+    guide = (Path(__file__).parents[2] / 'docs' / 'NAV2.md').read_text()
+    layer = yaml.safe_load(re.search(r'```yaml\n(local_costmap:.*?)```', guide, re.S)[1])
+    camera = layer['local_costmap']['local_costmap']['ros__parameters']['semantic_layer']['camera']
+    arguments = dict(re.findall(r'(label_name|max_targets|label_id):=(\S+)', guide))
+    settings = Settings(mask_format='label', label_name=arguments['label_name'],
+                        label_id=int(arguments['label_id']),
+                        max_targets=int(arguments['max_targets']))
+    listed = [name for kind in camera['class_types'] for name in camera[kind]['classes']]
+    assert listed == [name for _, name in label_names(settings)]
+    assert [camera[f'{what}_topic'] for what in ('segmentation', 'confidence', 'labels')] == [
+        '/segmentation/mask', '/segmentation/confidence', '/segmentation/label_info']
 
 
 @pytest.mark.skipif(LabelInfo is not None, reason='vision_msgs is installed')
