@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import itertools
 import os
 import signal
@@ -36,6 +37,7 @@ from fast_sam2_ros.msg import TrackerStatus
 
 FAKE = Path(__file__).with_name('fake_session_node.py')
 PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
+SHARED_MEMORY = Path('/dev/shm')
 # Domains 1 to 100 have ports of their own everywhere; processes of tests start apart.
 DOMAINS = itertools.count(7 * os.getpid())
 
@@ -65,6 +67,11 @@ class NodeProcess:
         """End the process with SIGKILL, as the system does when memory is short."""
         self.process.kill()
         self.process.wait()
+
+    @property
+    def crashed(self) -> bool:
+        """Return whether it ended by itself, and not as it should."""
+        return (self.process.poll() or 0) > 0
 
     @property
     def threads(self) -> int:
@@ -158,7 +165,7 @@ class Bench:
         """Take messages until a condition holds; fail with `what` when it does not in time."""
         end = time.monotonic() + timeout
         while not condition():
-            if time.monotonic() > end:
+            if time.monotonic() > end or any(each.crashed for each in self._processes):
                 logs = '\n'.join(process.log for process in self._processes)
                 pytest.fail(f'not within {timeout} s: {what}\n{logs}')
             self._executor.spin_once(timeout_sec=0.02)
@@ -178,6 +185,14 @@ class Bench:
             setattr(message, field, value)
         self._images.publish(message)
         return message
+
+    def unplug(self) -> None:
+        """Let the camera go for good."""
+        self.node.destroy_publisher(self._images)
+
+    def say_serialized(self, message: bytes) -> None:
+        """Publish what is meant to be a text in serialized form."""
+        self._texts.publish(message)
 
     def send_serialized(self, message: bytes) -> None:
         """Publish what is meant to be an image in serialized form."""
@@ -293,6 +308,38 @@ def _environment() -> None:
     old = os.environ.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
     os.environ['FASTRTPS_DEFAULT_PROFILES_FILE' if old else 'FASTDDS_DEFAULT_PROFILES_FILE'] = (
         str(PROFILE))
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _shared_memory() -> Iterator[None]:
+    """Leave shared memory as it was: a process that is killed leaves its segments there."""
+    before = set(os.listdir(SHARED_MEMORY))
+    yield
+    for name in set(os.listdir(SHARED_MEMORY)) - before:
+        if 'fastdds_' in name and not _is_in_use(name):
+            (SHARED_MEMORY / name).unlink(missing_ok=True)
+
+
+def _is_in_use(name: str) -> bool:
+    """Return whether a live process has a file of Fast DDS mapped, or holds its lock.
+
+    The lock is a file of its own beside it, by which `fastdds shm clean` judges as well.
+    """
+    core = name.removeprefix('sem.').removesuffix('_mutex')
+    core = core.removesuffix('_el').removesuffix('_sl')
+    for lock in (SHARED_MEMORY / f'{core}_el', SHARED_MEMORY / f'{core}_sl'):
+        try:
+            with lock.open('ab') as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    for maps in Path('/proc').glob('[0-9]*/maps'):
+        try:
+            if f'/{core}\n' in maps.read_text():
+                return True
+        except OSError:  # it has ended, or is another user's
+            pass
+    return False
 
 
 @pytest.fixture

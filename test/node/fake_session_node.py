@@ -104,7 +104,8 @@ class ColourSession:
             mask=(labels > 0).astype(np.uint8), labels=lambda: labels,
             confidence=lambda: 0.5 * (labels > 0).astype(np.float32), targets=targets,
             kept=np.ones((20, 20), bool), score=first.score if first else 0.0,
-            message=f'{self._text or "nothing"} at {stamp:.3f}',
+            message=f'{self._text or "nothing"} at {stamp:.3f}' + (
+                f'; {self.shortage}' if self.shortage else ''),
             tokens_retained=round(TOKENS * self._budget()), tokens_total=TOKENS,
             keep_ratio=self._budget(), bank_bytes=12345 * max(1, len(targets)),
             step=None, grounded=False,

@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The node's life: transitions, failures that can be mended, and a clean end."""
 
-import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.msg import Transition
 
 
@@ -52,52 +50,8 @@ def test_a_transition_that_is_not_possible_is_refused_and_the_node_lives(bench):
     assert bench.ask('red').any()
 
 
-def test_a_bad_checkpoint_fails_configure_with_a_reason_and_can_be_mended(bench):
-    process = bench.start('-p', 'model:=/no/such/checkpoint.pt', '-p', 'diagnostics_period:=0.2')
-    assert not bench.change(Transition.TRANSITION_CONFIGURE)
-    assert bench.state() == 'unconfigured'
-    assert 'configure failed: /no/such/checkpoint.pt is not here; fetch it' in process.log
-    assert 'Traceback' not in process.log
-    bench.wait(lambda: bench.level('tracker: model') == DiagnosticStatus.ERROR, 3, 'an error')
-    assert 'fetch it' in bench.tasks['tracker: model'].message
-
-    assert bench.set(model='embedded').successful
-    bench.bring_up()
-    assert bench.ask('red').any()
-    bench.wait(lambda: bench.level('tracker: model') == DiagnosticStatus.OK, 3, 'mended')
-
-
 def test_wrong_parameters_at_start_end_it_with_one_line(bench):
     process = bench.start('-p', 'image_qos:=magic', wait=False)
     assert process.process.wait(15) == 1
     assert "image_qos is 'magic'; give sensor_data" in process.log
     assert 'Traceback' not in process.log
-
-
-@pytest.mark.parametrize('signal_after', [0.0, 0.5])
-def test_sigint_ends_it_with_0_within_5_s_even_in_mid_step(bench, signal_after):
-    process = bench.start_active(FAKE_STEP_SECONDS='30' if signal_after else '0')
-    bench.send()
-    bench.spin(max(signal_after, 0.2))
-    status, seconds = process.interrupt()
-    assert status == 0, process.log
-    assert seconds < 5
-    assert 'Traceback' not in process.log, process.log
-
-
-def test_sigint_while_the_model_is_being_loaded(bench):
-    process = bench.start('-p', 'autostart:=true', wait=False, FAKE_LOAD_SECONDS='30')
-    bench.wait(lambda: bench.node.count_publishers('segmentation/mask') == 1, 15, 'it configures')
-    status, seconds = process.interrupt()
-    assert status == 0, process.log
-    assert seconds < 5
-
-
-def test_goals_that_come_while_the_model_is_being_loaded_are_kept(bench):
-    bench.start('-p', 'autostart:=true', wait=False, FAKE_LOAD_SECONDS='4')
-    bench.wait(lambda: bench.texts_are_heard, 15, 'it configures')
-    bench.say('red')
-    bench.spin(0.2)
-    assert bench.node.count_subscribers('image') == 0, 'it was too late to test anything'
-    bench.wait_joined()
-    assert bench.answer().any()

@@ -11,9 +11,7 @@ import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import TrackerStatus
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
-from std_msgs.msg import String
 
 
 def test_a_goal_gives_a_mask_as_large_as_its_image_under_the_same_header(bench):
@@ -119,14 +117,6 @@ def test_the_model_task_says_why_nothing_is_compiled(bench, setting, level, show
     assert ('about a minute' in process.log) == (setting != 'off')
 
 
-def test_a_goal_that_is_too_long_is_refused_and_the_old_one_stays(bench):
-    process = bench.start_active()
-    bench.ask('red')
-    bench.say('blue; ' * 20_000)
-    bench.wait(lambda: 'was refused' in process.log, 5, 'a warning')
-    assert bench.answer()[:, :16].all() and bench.statuses[-1].target_text == 'red'
-
-
 def test_a_region_points_at_the_target_and_the_status_carries_its_words(bench):
     regions = bench.node.create_publisher(RegionOfInterest, 'target_roi', 10)
     process = bench.start_active()
@@ -163,121 +153,6 @@ def test_no_mask_is_old_when_the_target_is_gone_or_cleared(bench):
         assert bench.ask('red').any()
 
 
-def test_a_latched_text_from_before_the_node_is_the_goal(bench):
-    latched = bench.latched()
-    latched.publish(String(data='blue'))
-    bench.start_active()
-    bench.wait(lambda: bench.answer().any(), 10, 'the latched goal is followed')
-    assert bench.statuses[-1].target_text == 'blue'
-
-    latched.publish(String(data='red'))
-    bench.wait(lambda: bench.answer() is not None and bench.statuses[-1].target_text == 'red', 10,
-               'a later text of the same publisher is followed')
-    assert bench.ask('blue').any()
-
-
-def test_a_latched_subscription_is_there_only_for_latched_publishers(bench):
-    """Otherwise every plain `ros2 topic pub` would warn that it is not served."""
-    bench.start_active()
-    bench.spin(1.0)
-    assert bench.node.count_subscribers('target_text') == 1
-    latched = bench.latched()
-    bench.wait(lambda: bench.node.count_subscribers('target_text') == 2, 5, 'it is there')
-    bench.node.destroy_publisher(latched)
-    bench.wait(lambda: bench.node.count_subscribers('target_text') == 1, 5, 'it is gone')
-
-
-def test_a_latched_text_heard_live_does_not_come_back_over_a_later_one(bench):
-    bench.start_active()
-    latched = bench.latched()
-    bench.wait(lambda: latched.get_subscription_count() >= 1, 5, 'it is heard')
-    latched.publish(String(data='red'))
-    bench.spin(0.1)
-    bench.say('blue')
-    bench.spin(1.5)
-    assert bench.answer()[:, -16:].all()
-    assert bench.statuses[-1].target_text == 'blue'
-
-
-def test_of_many_texts_the_last_one_wins(bench):
-    bench.start_active(FAKE_STEP_SECONDS='0.05')
-    bench.answer()
-    for number in range(1000):
-        bench.say('red' if number % 2 else 'green')
-        if number % 100 == 0:
-            bench.send()
-    bench.say('blue')
-    bench.wait(lambda: bench.answer()[:, -16:].all(), 10, 'the last goal is followed')
-    assert bench.statuses[-1].target_text == 'blue'
-
-
-def test_an_unreadable_image_is_counted_and_the_next_good_one_is_tracked(bench):
-    process = bench.start_active()
-    bench.ask('red')
-    before = bench.statuses[-1]
-    count = len(bench.masks)
-    for changes in ({'step': 3}, {'encoding': 'unheard_of'}, {'height': 0},
-                    {'data': array.array('B', bytes(10))}):
-        bench.send(**changes)
-        bench.spin(0.1)
-    assert len(bench.masks) == count
-    assert bench.answer().any()
-    after = bench.statuses[-1]
-    assert after.dropped == before.dropped + 4
-    assert after.processed == before.processed + 1
-    assert after.received == after.processed + after.dropped
-    assert "'unheard_of' is not read" in process.log or 'step is 3' in process.log
-
-
-def test_a_message_that_is_damaged_in_itself_is_counted_as_dropped(bench):
-    process = bench.start_active('-p', 'diagnostics_period:=0.2')
-    bench.ask('red')
-    before = bench.statuses[-1]
-    whole = serialize_message(bench.image(bench.picture()))
-    endless = bytearray(whole)
-    data = bench.picture().nbytes
-    endless[-data - 4:-data] = b'\xff' * 4  # how long the data are
-    for damaged in (whole[:3], whole[:100], whole[:-8], bytes(endless), b'\xff' * 5000):
-        bench.send_serialized(damaged)
-        bench.spin(0.1)
-    bench.wait(lambda: bench.level('tracker: camera') == DiagnosticStatus.WARN, 2, 'a warning')
-    assert 'are no Image message' in bench.tasks['tracker: camera'].message
-    assert bench.answer().any()
-    after = bench.statuses[-1]
-    assert after.dropped == before.dropped + 5 and after.processed == before.processed + 1
-    assert 'Traceback' not in process.log
-
-
-def test_a_stamp_that_makes_no_sense_is_passed_through(bench):
-    bench.start_active()
-    bench.ask('red')
-    bench.send(seconds=-5)
-    bench.wait(lambda: bench.masks[-1].header.stamp.sec == -5, 5, 'the mask of that image')
-    assert bench.pixels(bench.masks[-1]).any()
-
-
-def test_no_backlog_at_60_hz_into_a_slow_model(bench):
-    bench.start_active('-p', 'image_qos:=reliable', FAKE_STEP_SECONDS='0.1')
-    bench.ask('red')
-    bench.spin(0.3)
-    before = bench.statuses[-1]
-    for number in range(1, 201):
-        bench.send(seconds=1000 + number)
-        bench.spin(1 / 60)
-    bench.wait(lambda: bench.statuses[-1].header.stamp.sec == 1200, 1.0,
-               'the last image is worked on at once')
-    bench.spin(0.3)
-    assert bench.statuses[-1].header.stamp.sec == 1200
-    stamps = [status.header.stamp.sec for status in bench.statuses]
-    after = bench.statuses[-1]
-    assert [stamp for stamp in stamps if stamp > 1000] == sorted(set(stamps) - {0})
-    assert after.processed - before.processed == len([s for s in stamps if s > 1000])
-    assert after.dropped > before.dropped + 100
-    assert 150 <= after.received - before.received <= 200
-    for status in bench.statuses:
-        assert status.received == status.processed + status.dropped
-
-
 def test_images_of_a_camera_come_through_best_effort_with_the_shipped_profile(bench):
     camera = bench.node.create_publisher(Image, 'image', QoSProfile(
         depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
@@ -292,20 +167,6 @@ def test_images_of_a_camera_come_through_best_effort_with_the_shipped_profile(be
     # Without the profile one or two of these come through.
     assert len(bench.masks) >= 30
     assert (bench.pixels(bench.masks[-1])[:, :160] == 255).all()
-
-
-def test_disabled_it_is_silent_and_enabled_it_goes_on_with_the_target(bench):
-    bench.start_active()
-    bench.ask('red')
-    assert bench.enable(False).success
-    count = len(bench.masks)
-    for _ in range(5):
-        bench.send()
-        bench.spin(0.05)
-    assert len(bench.masks) == len(bench.statuses) == count
-    assert bench.enable(True).success
-    assert bench.answer().any()
-    assert bench.statuses[-1].target_text == 'red'
 
 
 def test_reset_forgets_the_target(bench):
@@ -370,50 +231,3 @@ def test_parameters_change_whole_or_not_at_all_and_take_effect(bench):
     assert bench.set(keep_ratio=1).successful
     bench.answer()
     assert bench.statuses[-1].tokens_retained == 400
-
-
-def test_a_frame_that_fails_is_dropped_and_reported_and_the_node_goes_on(bench):
-    process = bench.start_active('-p', 'diagnostics_period:=0.2')
-    bench.ask('red')
-    bench.say('crash')
-    bench.spin(0.2)
-    count = len(bench.masks)
-    bench.send()
-    bench.wait(lambda: bench.level('tracker: tracker') == DiagnosticStatus.ERROR, 5, 'an error')
-    assert 'scripted crash' in bench.tasks['tracker: tracker'].message
-    assert 'scripted crash' in process.log
-    assert len(bench.masks) == count
-    bench.say('blue')
-    bench.spin(0.2)
-    assert bench.answer().any()
-
-
-def test_two_instances_in_namespaces_do_not_hear_each_other(bench):
-    left, right = [], []
-    for side, statuses in (('left', left), ('right', right)):
-        bench.start('-r', f'__ns:=/{side}', '-p', 'autostart:=true', wait=False)
-        bench.hear(TrackerStatus, f'/{side}/segmentation/status', statuses)
-    images = {side: bench.node.create_publisher(Image, f'/{side}/image', 1)
-              for side in ('left', 'right')}
-    texts = {side: bench.latched(f'/{side}/target_text') for side in ('left', 'right')}
-    texts['left'].publish(String(data='red'))
-    texts['right'].publish(String(data='blue'))
-
-    def send(side: str) -> None:
-        images[side].publish(bench.image(bench.picture()))
-        bench.spin(0.1)
-
-    def both() -> bool:
-        send('left')
-        send('right')
-        return (left and left[-1].target_text == 'red'
-                and right and right[-1].target_text == 'blue')
-
-    bench.wait(both, 20, 'each follows its own goal')
-    count = len(right)
-    for _ in range(3):
-        send('left')
-    assert len(right) == count
-    assert not bench.statuses
-    bench.wait(lambda: {'left/tracker: camera', 'right/tracker: camera'} <= set(bench.tasks), 3,
-               'each has its own diagnostics')
