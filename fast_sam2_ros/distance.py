@@ -206,11 +206,15 @@ def locate(depth: np.ndarray, mask: np.ndarray, camera: Camera) -> Position | No
     near = _nearest_part(depths, weights)
     if isinstance(near, NoPosition):
         return near
-    z = _median(depths[near], weights[near])
+    weights = weights[near]
+    low, z, high = _quantiles(depths[near], weights, (0.25, 0.5, 0.75))
+    if high - low > WIDEST * z:
+        return NoPosition(f'the depths in the mask are scattered: half of them from {low:.2f} to '
+                          f'{high:.2f} m')
+    x, y = (_quantiles(pixels[near], weights, (0.5,))[0] for pixels in (columns, rows))
     # Pixels of one view at two scales share their edges, not their centres.
     scale_x, scale_y = size[1] / depth.shape[1], size[0] / depth.shape[0]
-    ray = camera.ray((_median(columns[near], weights[near]) + 0.5) * scale_x - 0.5,
-                     (_median(rows[near], weights[near]) + 0.5) * scale_y - 0.5)
+    ray = camera.ray((x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5)
     if ray is None:
         return NoPosition('the target is where the lens model of camera_info does not hold')
     return Position(ray[0] * z, ray[1] * z, z)
@@ -259,18 +263,14 @@ def _nearest_part(depths: np.ndarray, weights: np.ndarray) -> np.ndarray | NoPos
     if near.sum() < LEAST_PIXELS or share < LEAST_SHARE:
         return NoPosition(f'the depths in the mask are scattered: {near.sum()} pixels, '
                           f'{share:.0%}, lie at one depth')
-    low, middle, high = (_median(depths[near], weights[near], part) for part in (.25, .5, .75))
-    if high - low > WIDEST * middle:
-        return NoPosition(f'the depths in the mask are scattered: half of them from {low:.2f} to '
-                          f'{high:.2f} m')
     return near
 
 
-def _median(values: np.ndarray, weights: np.ndarray, share: float = 0.5) -> float:
-    """Return the value (of N) that the given share of the weight (N,) does not exceed."""
+def _quantiles(values: np.ndarray, weights: np.ndarray, shares: Sequence[float]) -> list[float]:
+    """Return the values (of N) up to which the shares of the weight (N,) lie."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])
-    return float(values[order[np.searchsorted(total, share * total[-1])]])
+    return [float(values[order[np.searchsorted(total, share * total[-1])]]) for share in shares]
 
 
 def _same_shape(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
