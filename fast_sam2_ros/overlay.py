@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TINT = 0.36
 """Share of its colour on a target's pixels."""
+SPECK = 4e-4
+"""Share of the picture that a part or a hole of a mask must have for an outline."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _masks(mask: np.ndarray, text: Caption) -> dict[int, tuple[str, np.ndarray]]
 
 
 def _paint(picture: np.ndarray, mask: np.ndarray, colour: Colour) -> tuple[int, int]:
-    """Tint the mask, (H, W) uint8 of 0 and 1, and draw its edge, holes included.
+    """Tint the mask, (H, W) uint8 of 0 and 1, and draw its edges but those of specks.
 
     Return x and y of the highest point of its largest part.
     """
@@ -120,13 +122,14 @@ def _paint(picture: np.ndarray, mask: np.ndarray, colour: Colour) -> tuple[int, 
     tint = cv2.convertScaleAbs(picture[inside], alpha=1 - TINT)
     tint = cv2.add(tint, (*(TINT * channel for channel in colour), 0))
     picture[inside] = cv2.copyTo(tint, mask[inside], picture[inside])
-    outline, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    edges, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    largest = max(edges, key=cv2.contourArea)
+    outline = [largest, *(edge for edge in edges if cv2.contourArea(edge) > SPECK * mask.size)]
     edge = max(1, min(picture.shape[1] // 320, picture.shape[0] // 240))
     if min(picture.shape[:2]) >= 100:
         cv2.drawContours(picture, outline, -1, PAPER, edge + 2, cv2.LINE_AA)
     cv2.drawContours(picture, outline, -1, colour, edge, cv2.LINE_AA)
-    largest = max(outline, key=cv2.contourArea)[:, 0]
-    x, y = largest[largest[:, 1].argmin()]
+    x, y = largest[largest[:, 0, 1].argmin(), 0]
     return int(x), int(y)
 
 

@@ -110,17 +110,25 @@ def _write_goals(picture: np.ndarray, goals: list[tuple[str, Named | None]], x: 
 
 
 def _latency_bar(picture: np.ndarray, latency: Latency, x: int, y: int, size: int) -> None:
-    """Draw the stages' shares of a step as one bar, and their names with their colours."""
-    gap = round(0.65 * size)
+    """Draw the stages' shares of a step as one bar, and their names with their colours.
+
+    What is not of a stage, such as a search, comes last, and is named first where it is much.
+    """
+    gap, high, bar = round(0.65 * size), round(0.72 * size), 7 * size
     x = write(picture, f'{latency.total:.0f} ms', x, y, size, INK) + gap
-    stages = [getattr(latency, stage) for stage in STAGES]
-    high, bar = round(0.72 * size), 7 * size
-    edges = x + np.cumsum([0, *stages]) * bar / max(sum(stages), 1e-6)
-    for left, right, colour in zip(edges, edges[1:], STAGE_COLOURS):
+    parts = [(stage, getattr(latency, stage), colour)
+             for stage, colour in zip(STAGES, STAGE_COLOURS)]
+    other = max(0.0, latency.total - sum(value for _, value, _ in parts))
+    left = float(x)
+    for _, value, colour in [*parts, ('', other, DIM)]:
+        right = left + bar * value / max(latency.total, 1e-6)
         cv2.rectangle(picture, (round(left), y - high), (round(right), y), colour, -1)
+        left = right
     x += bar + gap
-    for stage, value, colour in zip(STAGES, stages, STAGE_COLOURS):
-        entry = f'{stage} {value:.0f}'
+    if other > 0.2 * latency.total:
+        parts.insert(0, ('other', other, DIM))
+    for name, value, colour in parts:
+        entry = f'{name} {value:.0f}'
         if x + high + gap + width_of(entry, size) > picture.shape[1]:
             return
         cv2.rectangle(picture, (x, y - high), (x + high, y), colour, -1)
