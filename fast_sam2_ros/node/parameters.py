@@ -25,6 +25,7 @@ from rclpy.node import Node
 from fast_sam2_ros.errors import ParameterError
 
 Value = bool | int | float | str
+KINDS = {'bool': 'true or false', 'int': 'a whole number', 'float': 'a number', 'str': 'a text'}
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Settings:
         'raw', 'Subscribe to image (raw) or to image/compressed (compressed).',
         choices=('raw', 'compressed'))
     image_qos: str = _fixed(
-        'sensor_data', 'Best effort, which takes reliable cameras too (sensor_data), or reliable.',
+        'sensor_data', 'Best effort, which takes reliable cameras too (sensor_data), or reliable, '
+        'which hears no best-effort camera.',
         choices=('sensor_data', 'reliable'))
     mask_format: str = _run_time(
         'binary', 'A target\'s value in the mask: 255 for all (binary), or one each from label_id '
@@ -289,7 +291,7 @@ def _check(name: str, value: object) -> None:
     known = about(name)
     wanted = Settings.__dataclass_fields__[name].type
     if type(value).__name__ != wanted:
-        raise ParameterError(f'{name} is {value!r}; give a {wanted}')
+        raise ParameterError(f'{name} is {value!r}; give {KINDS[wanted]}')
     if known.choices:
         inside = value in known.choices or bool(known.suffix) and value.endswith(known.suffix)
     else:

@@ -5,14 +5,30 @@
 import dataclasses
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from fast_sam2_ros import session
 from fast_sam2_ros.errors import ParameterError
-from fast_sam2_ros.node import parameters
+from fast_sam2_ros.node import parameters, tracker_node
 from fast_sam2_ros.node.parameters import Settings
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.srv import (
+    DescribeParameters, GetParameters, ListParameters, SetParameters, SetParametersAtomically)
+from rclpy.parameter import Parameter, parameter_value_to_python
 
 ROOT = Path(__file__).parents[2]
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+ROS_TYPES = {'bool': Parameter.Type.BOOL, 'int': Parameter.Type.INTEGER,
+             'float': Parameter.Type.DOUBLE, 'str': Parameter.Type.STRING}
+OTHERS = {
+    'model': 'facebook/sam2.1-hiera-small', 'preferred_model': 'facebook/sam2.1-hiera-large',
+    'device': 'cuda:1', 'grounder': 'embedded', 'describer': 'none', 'router': 'random',
+    'keep_ratio': 0.3, 'memory_keep_ratio': 0.2, 'target_latency_ms': 40.0,
+    'min_keep_ratio': 0.1, 'compile': 'off', 'dtype': 'float32', 'roi': 0.6, 'roi_refresh': 20,
+    'max_targets': 3, 'lost_after': 9, 'reground_period': 2.5}
+"""What a session is made with, or is told later: for each a value that is not its default."""
 
 
 def test_the_shipped_yaml_is_the_definition():
@@ -46,12 +62,12 @@ def test_the_table_has_every_parameter_with_its_default():
 @pytest.mark.parametrize(('values', 'reason'), [
     ({'keep_ratio': 0.01}, 'keep_ratio is 0.01; give 0.05 to 1.0'),
     ({'keep_ratio': float('nan')}, 'keep_ratio'),
-    ({'keep_ratio': 'half'}, "keep_ratio is 'half'; give a float"),
+    ({'keep_ratio': 'half'}, "keep_ratio is 'half'; give a number"),
     ({'keep_ratio': True}, 'keep_ratio'),
     ({'keep_ratio': None}, 'keep_ratio'),
     ({'memory_keep_ratio': 0.01}, 'give 0 or 0.05 to 1.0'),
     ({'lost_after': 0}, 'lost_after is 0; give 1 to 1000'),
-    ({'lost_after': 2.5}, 'give a int'),
+    ({'lost_after': 2.5}, 'give a whole number'),
     ({'image_qos': 'magic'}, "image_qos is 'magic'; give sensor_data"),
     ({'label_id': 256}, 'label_id'),
     ({'keep_ratio': 0.3, 'mask_format': 'colour'}, 'mask_format'),
@@ -99,3 +115,148 @@ def test_what_the_model_is_loaded_with_stays_while_the_node_is_configured():
         Settings().changed({'model': 'embedded'}, running=True)
     assert Settings().changed({'model': 'embedded'}, running=False).model == 'embedded'
     assert Settings().changed({'model': 'auto'}, running=True) == Settings()
+
+
+@pytest.mark.parametrize('name', FIELDS)
+def test_each_is_refused_with_its_name_where_it_is_of_a_wrong_type_or_outside_its_range(name):
+    known, kind = parameters.about(name), FIELDS[name].type
+    wrong = {'bool': [1, 'yes', 0.0], 'int': [1.5, 'one', True], 'float': ['1', False],
+             'str': [1, 2.5, []]}[kind]
+    for value in (*wrong, None):
+        with pytest.raises(ParameterError, match=f'^{name} is .*; give {parameters.KINDS[kind]}'):
+            Settings.from_values({name: value})
+    if known.low is not None:
+        for edge in (known.low, known.high):
+            Settings.from_values({name: edge})
+        outside = [known.low - 1, known.high + 1]
+    else:
+        outside = ['something else'] if known.choices else []
+    for value in outside:
+        with pytest.raises(ParameterError, match=f'^{name} is .*; give {known.range}'):
+            Settings.from_values({name: value})
+
+
+def test_numbers_have_a_range_and_every_parameter_a_text():
+    for name, field in FIELDS.items():
+        known = parameters.about(name)
+        assert known.text.endswith('.') and len(known.text) > 20, name
+        assert known.changes in ('at start', 'at configure', 'at run time')
+        assert (known.low is not None) == (field.type in ('int', 'float')), name
+        if known.low is not None:
+            assert known.low <= field.default <= known.high, name
+
+
+def test_a_session_is_opened_with_what_the_parameters_say(monkeypatch):
+    monkeypatch.setattr(session, 'open_session', lambda **given: given)
+    given = tracker_node.open_session(Settings(**OTHERS))
+    given['preferred_model'] = given.pop('preferred')
+    assert given == OTHERS
+    assert tracker_node.open_session(Settings())['memory_keep_ratio'] is None
+
+
+def test_a_session_is_told_what_changes_at_run_time():
+    told = SimpleNamespace()
+    node = SimpleNamespace(_look_at_code=lambda session: None)
+    tracker_node.TrackerNode._apply(node, Settings(**OTHERS), told)
+    wanted = {name: value for name, value in OTHERS.items()
+              if parameters.about(name).changes == 'at run time'}
+    assert vars(told) == wanted and len(wanted) == 6
+
+
+def described(bench) -> dict[str, ParameterDescriptor]:
+    """Return the descriptors of all parameters of the running node."""
+    listed = bench.call(ListParameters, '/tracker/list_parameters', ListParameters.Request())
+    names = listed.result.names
+    answer = bench.call(DescribeParameters, '/tracker/describe_parameters',
+                        DescribeParameters.Request(names=names))
+    return dict(zip(names, answer.descriptors, strict=True))
+
+
+def values_of(bench) -> dict[str, object]:
+    """Return what the running node has for each parameter of the definition."""
+    answer = bench.call(GetParameters, '/tracker/get_parameters',
+                        GetParameters.Request(names=list(FIELDS)))
+    return dict(zip(FIELDS, map(parameter_value_to_python, answer.values), strict=True))
+
+
+def set_singly(bench, **values: object) -> list[SetParametersResult]:
+    """Set parameters as `ros2 param set` and `load` do."""
+    return bench.call(SetParameters, '/tracker/set_parameters', SetParameters.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg()
+                    for name, value in values.items()])).results
+
+
+def test_the_running_node_describes_what_is_defined(bench):
+    bench.start()
+    descriptors = described(bench)
+    assert set(FIELDS) <= set(descriptors)
+    assert {name for name in set(descriptors) - set(FIELDS)
+            if not name.startswith('qos_overrides.')} <= {
+                'use_sim_time', 'start_type_description_service'}
+    for name, field in FIELDS.items():
+        known, descriptor = parameters.about(name), descriptors[name]
+        assert descriptor.description == known.text
+        assert descriptor.type == ROS_TYPES[field.type].value, name
+        assert descriptor.read_only == (known.changes == 'at start')
+        ranges = [*descriptor.integer_range, *descriptor.floating_point_range]
+        assert [(each.from_value, each.to_value) for each in ranges] == (
+            [] if known.low is None else [(known.low, known.high)]), name
+        for words in (known.unit and f'unit: {known.unit}', f'changes {known.changes}',
+                      known.choices and f'one of {known.range}'):
+            assert not words or words in descriptor.additional_constraints
+    assert values_of(bench) == dataclasses.asdict(Settings())
+
+    # All of them are held to their types and ranges by the running node, too.
+    for name, field in FIELDS.items():
+        known = parameters.about(name)
+        wrong = [['text'] if field.type != 'str' else 7]
+        if known.low is not None:
+            wrong += [known.high + 1, known.low - 1]
+        elif known.choices:
+            wrong.append('something else')
+        for value in wrong:
+            answer = bench.set(**{name: value})
+            assert not answer.successful and answer.reason, (name, value)
+    assert values_of(bench) == dataclasses.asdict(Settings())
+
+
+def test_a_set_of_several_is_taken_whole_or_not_at_all(bench):
+    bench.start_active('-p', 'target_text:=red')
+    before = values_of(bench)
+    good = {'keep_ratio': 0.1, 'label_id': 9}
+    for bad, reason in (
+            ({'diagnostics_period': 99.0}, 'diagnostics_period'),
+            ({'mask_format': 'colour'}, 'binary, label'),
+            ({'min_keep_ratio': 0.2, 'target_latency_ms': 9.0}, 'at most keep_ratio, 0.1'),
+            ({'model': 'embedded'}, 'clean it up first'), ({'autostart': True}, 'read-only'),
+            ({'lost_after': 'many'}, 'type'), ({'lost_after': 2.5}, 'type'),
+            ({'no_such_parameter': 1}, 'undeclared'), ({'use_sim_time': 'no'}, 'type')):
+        for values in (good | bad, bad | good):
+            answer = bench.set(**values)
+            assert not answer.successful and reason in answer.reason, (bad, answer.reason)
+    refused = bench.call(
+        SetParametersAtomically, '/tracker/set_parameters_atomically',
+        SetParametersAtomically.Request(parameters=[
+            Parameter('label_id', value=7).to_parameter_msg(),
+            Parameter('keep_ratio', Parameter.Type.NOT_SET).to_parameter_msg()])).result
+    assert not refused.successful and 'keep_ratio is None' in refused.reason
+    assert values_of(bench) == before
+    bench.answer()
+    assert bench.statuses[-1].tokens_retained == 200 and bench.masks[-1].data[0] == 255
+
+    # Two that are allowed together only.
+    assert bench.set(mask_format='label', label_id=250, keep_ratio=0.1).reason.endswith(
+        'give 248 at most')
+    together = {'keep_ratio': 0.1, 'min_keep_ratio': 0.1, 'target_latency_ms': 9.0}
+    assert bench.set(**together, mask_format='label', label_id=9).successful
+    bench.answer()
+    assert bench.statuses[-1].tokens_retained == 40 and bench.masks[-1].data[0] == 9
+    assert values_of(bench) == before | together | {'mask_format': 'label', 'label_id': 9}
+
+    # `ros2 param set` and `load` set one after the other: those that are refused are named.
+    taken, refused, also_taken = set_singly(bench, label_id=11, model='embedded', keep_ratio=0.5)
+    assert taken.successful and also_taken.successful
+    assert not refused.successful and 'clean it up first' in refused.reason
+    bench.answer()
+    assert bench.statuses[-1].tokens_retained == 200 and bench.masks[-1].data[0] == 11
+    assert values_of(bench)['model'] == 'auto'
