@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import array
-import fcntl
 import itertools
 import os
 import signal
@@ -321,18 +320,18 @@ def _shared_memory() -> Iterator[None]:
 
 
 def _is_in_use(name: str) -> bool:
-    """Return whether a live process has a file of Fast DDS mapped, or holds its lock.
+    """Return whether a live process has a file of Fast DDS mapped, or locked.
 
-    The lock is a file of its own beside it, by which `fastdds shm clean` judges as well.
+    What is in use is locked: the lock is a file of its own beside it. Nothing is touched here.
     """
     core = name.removeprefix('sem.').removesuffix('_mutex')
     core = core.removesuffix('_el').removesuffix('_sl')
-    for lock in (SHARED_MEMORY / f'{core}_el', SHARED_MEMORY / f'{core}_sl'):
-        try:
-            with lock.open('ab') as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    files = [SHARED_MEMORY / f'{core}{suffix}' for suffix in ('', '_el', '_sl')]
+    inodes = {str(file.stat().st_ino) for file in files if file.exists()}
+    locked = {line.split()[-3].rpartition(':')[2]
+              for line in Path('/proc/locks').read_text().splitlines()}
+    if inodes & locked:
+        return True
     for maps in Path('/proc').glob('[0-9]*/maps'):
         try:
             if f'/{core}\n' in maps.read_text():
