@@ -134,11 +134,12 @@ def test_a_position_by_hand():
 
 @pytest.mark.parametrize('scale', [0.5, 2])
 def test_depth_may_have_another_scale_than_the_image(scale):
-    full = locate(flat(2.0), box(400, 100, 440, 120), camera())
     scaled = locate(flat(2.0, (round(480 * scale), round(640 * scale))),
-                    box(400, 100, 440, 120), camera())
-    # Within a pixel of the coarser picture, 4 and 5 mm at this distance.
-    assert (scaled.x, scaled.y, scaled.z) == pytest.approx((full.x, full.y, full.z), abs=0.01)
+                    box(400, 100, 442, 142), camera())
+    # The middle is (420.5, 120.5); a third of a pixel is 1.3 mm and 1.7 mm there.
+    assert scaled.x == pytest.approx(2 * 100.5 / 500, abs=0.0013)
+    assert scaled.y == pytest.approx(2 * -119.5 / 400, abs=0.0017)
+    assert scaled.z == 2.0
 
 
 def test_other_shapes_are_refused_with_what_to_do():
@@ -159,6 +160,13 @@ def test_a_mask_that_bleeds_and_has_holes_gives_the_target_and_not_the_wall():
     found = locate(depth, mask, camera())
     assert found.z == 1.0
     assert (found.x, found.y) == pytest.approx(((360 - 320) / 500, (160 - 240) / 400), abs=0.05)
+
+
+def test_a_mask_that_bleeds_to_what_stands_before_the_target_gives_the_target():
+    depth = flat(0.5)
+    depth[100:130, 300:330] = 3.0
+    mask = box(295, 95, 335, 135)  # 900 pixels of the target and 700 around it
+    assert locate(depth, mask, camera()).z == 3.0
 
 
 def test_a_little_before_the_target_is_not_the_target():
@@ -185,6 +193,12 @@ def test_mixed_pixels_between_two_surfaces_do_not_join_them():
 def test_a_surface_that_leads_away_is_one_target():
     depth = np.tile(np.linspace(1.0, 3.0, 640, dtype=np.float32), (480, 1))
     assert locate(depth, box(160, 100, 480, 200), camera()).z == pytest.approx(2.0, abs=0.01)
+
+
+def test_so_it_is_where_only_every_third_centimetre_has_a_depth():
+    depth = flat(np.nan)
+    depth[150, 200:237] = 1.03 ** np.arange(37)
+    assert locate(depth, box(200, 150, 237, 152), camera()).z == pytest.approx(1.03 ** 18)
 
 
 def test_holes_in_the_depth_and_noise_of_2_percent_move_it_little():
