@@ -4,6 +4,7 @@
 
 import array
 import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -276,3 +277,10 @@ def test_a_small_file_that_claims_a_huge_picture_is_not_decoded(side, monkeypatc
     monkeypatch.setattr(encodings.cv2, 'imdecode', lambda *_: pytest.fail('was decoded'))
     with pytest.raises(InputError, match='larger than'):
         decode(png, 'png')
+
+
+def test_the_guide_names_every_encoding():
+    guide = (Path(__file__).parents[1] / 'docs' / 'CAMERAS.md').read_text()
+    for encoding in ENCODINGS:
+        named = encoding.replace('16', '8') if encoding.startswith('bayer_') else encoding
+        assert f'`{named}`' in guide, encoding

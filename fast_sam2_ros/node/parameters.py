@@ -155,7 +155,8 @@ class Settings:
         1.0, 'After so long without an image the camera counts as gone.',
         unit='s', low=0.1, high=60.0)
     diagnostics_period: float = _run_time(
-        1.0, 'Time between two messages on /diagnostics.', unit='s', low=0.1, high=60.0)
+        1.0, 'Longest time between two messages on /diagnostics; what changes is said at once.',
+        unit='s', low=0.1, high=60.0)
     autostart: bool = _fixed(
         False, 'Configure and activate at start, for running the node alone; the launch file '
         'does it from outside.', changes='at start')
