@@ -90,6 +90,7 @@ def main(arguments: argparse.Namespace) -> int:
     session = open_session_from(
         arguments, 'none' if arguments.text is not None else arguments.describer)
     if videos:
+        _aim(session, arguments)  # what is wrong with the targets is said once
         return batch.track_all(session, videos, arguments)
     try:
         tracked = track(session, media, arguments.out, arguments)

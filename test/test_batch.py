@@ -58,6 +58,13 @@ def run(folder, out, *options):
     return cli.main(['track', str(folder), *OPTIONS, '--out', str(out), *options])
 
 
+def test_a_wrong_target_is_an_error_of_the_command(folder, tmp_path, capsys):
+    command = ['track', str(folder), '--model', 'random:micro', '--out', str(tmp_path / 'out')]
+    assert cli.main([*command, '--mask', 'gone.png', '--describer', 'none']) == 2
+    assert 'gone.png is not an image' in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()
+
+
 def test_what_a_folder_of_videos_holds_and_where_it_goes(folder, tmp_path):
     names = ['a2.mp4', 'a10.mkv', 'a10.mp4', 'broken.mp4', 'images', 'run']
     videos = videos_in(folder)
