@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--seed', type=int, default=0, help='of the scene (default: 0)')
     parser.add_argument('--no-ros', action='store_true', help='run the core loop alone')
     parser.add_argument('--tokens', action='store_true',
-                        help='dim the tokens that were not kept (with --no-ros)')
+                        help='draw the kept tokens as a grid (with --no-ros)')
     parser.add_argument('--min-iou', type=float, default=0.5, metavar='J',
                         help='fail where the mean IoU with the truth is below (default: '
                              '%(default)s)')
@@ -85,6 +85,8 @@ def _footage(arguments: argparse.Namespace) -> Footage:
     # As the session says them again.
     texts = None if arguments.text is None else [
         text_of(targets_in(text).values()) for text in arguments.text]
+    if texts and not all(texts):
+        raise InputError('--text has a goal without words: name what to look for')
     if arguments.video is None:
         return SceneFootage(arguments.rate, arguments.seed, texts)
     if not texts:
@@ -140,7 +142,7 @@ def _print(run: Run, summary: Summary, results: list[GoalResult], out: Path,
         there = {True: 'yes', False: 'no', None: '?'}[result.goal.present]
         iou = '-' if result.mean_iou is None else f'{result.mean_iou:.3f}'
         answer = (f'not found: {result.message}' if result.delay is None else
-                  f'tracked {result.delay:.1f} s after it was named')
+                  f'tracked {max(0.0, result.delay):.1f} s after it was named')
         print(f'{result.goal.text:<14} {there:<8} {result.frames:>6} {result.tracked:>7} '
               f'{iou:>8}  {answer}')
     steps = [answer.record for answer in run.answers.values() if answer.record.tokens_retained]

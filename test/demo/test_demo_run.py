@@ -145,6 +145,8 @@ def test_settings_that_make_no_sense_are_refused(tmp_path, capsys):
     assert '--rate' in capsys.readouterr().err
     assert cli.main(['demo', '--no-ros', '--grace', '-1']) == 2
     assert '--grace' in capsys.readouterr().err
+    assert cli.main(['demo', '--no-ros', '--text', 'cat', ' ; ']) == 2
+    assert 'without words' in capsys.readouterr().err
     with pytest.raises(InputError, match='room for 3'):
         SceneFootage(10, texts=['a', 'b', 'c', 'd'])
     with pytest.raises(InputError, match='does not exist'):
