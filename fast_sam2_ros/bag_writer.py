@@ -58,22 +58,22 @@ class BagWriter:
         """
         if path.exists() and not (path / 'metadata.yaml').is_file():
             raise InputError(f'{path} is in the way and not a bag; name another --out')
-        self.path = path
+        self.path, self._format = path, format
         self._target_latency_ms, self._compiled = target_latency_ms, compiled
         self._types = message_types()
         self._status_types = StatusTypes(
             *(self._types.types[PACKAGE + name]
               for name in ('TrackerStatus', 'TargetStatus', 'StageLatency')))
         self._unfinished = path.parent / f'.{path.name}-unfinished'
-        # A bag bears the name of its folder, so it gets the right one at once, a floor lower.
-        self._writer = Writer(self._unfinished / path.name, version=VERSION,
-                              storage_plugin=StoragePlugin[format.upper()])
-        if format == 'mcap':
-            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
 
     def __enter__(self) -> BagWriter:
         """Begin; what an interrupted run left is removed."""
         shutil.rmtree(self._unfinished, ignore_errors=True)
+        # A bag bears the name of its folder, so it gets the right one at once, a floor lower.
+        self._writer = Writer(self._unfinished / self.path.name, version=VERSION,
+                              storage_plugin=StoragePlugin[self._format.upper()])
+        if self._format == 'mcap':
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._mask, self._status = (
             self._writer.add_connection(topic, kind, typestore=self._types,

@@ -150,7 +150,9 @@ def test_an_interrupted_run_leaves_no_bag_and_an_earlier_one_as_it_was(squares, 
     assert f'interrupted; {out} is not complete: no track.json, no bag' in capsys.readouterr().err
     assert {file.name for file in out.iterdir()} == {'masks', 'options.json', 'overlay.mp4'}
     monkeypatch.undo()
+    (out / '.bag-unfinished' / 'bag').mkdir(parents=True)  # as after a SIGKILL
     assert cli.main(command) == 0
+    assert not list(out.glob('.*'))
     earlier = {file: file.read_bytes() for file in (out / 'bag').iterdir()}
     monkeypatch.setattr(Session, 'process', interrupt)
     assert cli.main(command) == 130
