@@ -19,6 +19,7 @@ import zipfile
 import pytest
 from safetensors.torch import save_file
 import torch
+import transformers
 from transformers import CLIPConfig, CLIPModel, Sam2VideoModel
 
 from fast_sam2_ros import trust
@@ -176,6 +177,16 @@ def test_settings_that_ask_for_more_than_a_model_are_refused(
     for load in (load_text_encoder, load_describer, lambda name: load_grounder(name, None)):
         with pytest.raises(CheckpointError, match=reason):
             load(str(folder))
+
+
+@pytest.mark.parametrize('family', [
+    'Sam2VideoConfig', 'GroundingDinoConfig', 'Owlv2Config', 'OmDetTurboConfig', 'CLIPConfig',
+    'SiglipConfig', 'Siglip2Config', 'BlipConfig', 'GitConfig', 'Florence2Config'])
+def test_settings_of_the_models_that_are_supported_are_taken(family: str, tmp_path: Path) -> None:
+    """The limits let every family in with the settings of its published sizes, all written out."""
+    config = getattr(transformers, family)()
+    (tmp_path / 'config.json').write_text(config.to_json_string(use_diff=False))
+    assert trust.read_config(tmp_path, '')['model_type'] == config.model_type
 
 
 def test_adapters_and_code_of_tokenizers_are_refused(clip: Path, tmp_path: Path) -> None:
