@@ -125,10 +125,18 @@ def _overrides(context: LaunchContext) -> dict[str, bool | ParameterValue]:
     """Return the parameters that were given as arguments, in their types: `no` can be a text."""
     kinds = {name: type(getattr(Settings, name)) for name in _parameters()}
     given = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=kind)
-        for name, kind in {**kinds, 'use_sim_time': bool}.items()
+        name: _typed(context, name, kind) for name, kind in {**kinds, 'use_sim_time': bool}.items()
         if LaunchConfiguration(name).perform(context)}
     return {'autostart': False, **given}  # the node's own; here the events below do it
+
+
+def _typed(context: LaunchContext, name: str, kind: type) -> ParameterValue:
+    value = ParameterValue(LaunchConfiguration(name), value_type=kind)
+    try:
+        value.evaluate(context)
+    except ValueError as error:
+        raise RuntimeError(f'{name}: {error}; give a {kind.__name__}') from error
+    return value
 
 
 def _rviz() -> Node:

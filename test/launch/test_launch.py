@@ -247,3 +247,13 @@ def test_a_file_of_parameters_that_is_missing_ends_the_launch(start):
     launched = start('tracker.launch.py', 'params_file:=/missing.yaml')
     assert launched.process.wait(60) != 0
     assert 'there is no file /missing.yaml' in launched.log
+
+
+@pytest.mark.parametrize('argument, words', [
+    ('keep_ratio:=much', 'keep_ratio: could not convert'),
+    ('label_id:=1.5', 'label_id: '),
+    ('overlay_tokens:=perhaps', 'overlay_tokens: '),
+    ('router:=best', "router is 'best'; give analytic")])
+def test_an_argument_that_is_no_value_is_named(start, argument, words):
+    launched = start('tracker.launch.py', argument)
+    launched.wait(lambda: words in launched.log, 60, 'the reason')
