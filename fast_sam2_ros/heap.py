@@ -27,11 +27,31 @@ def keep_freed_memory() -> bool:
     To be called before threads are started that allocate much, since each has a place of its own
     by then. The process stays as large as it once had to be.
     """
-    if not sys.platform.startswith('linux'):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # another C library, such as musl
+    library = _c_library()
+    if library is None or not hasattr(library, 'mallopt'):
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: MOST, M_TOP_PAD: GROWTH}
-    return all([mallopt(name, value) == 1 for name, value in settings.items()])
+    return all([library.mallopt(name, value) == 1 for name, value in settings.items()])
+
+
+def give_back_freed_memory() -> bool:
+    """
+    Give what was freed back to the system, once, when what took much is gone for good.
+
+    Return whether the C library could be told so.
+    """
+    library = _c_library()
+    if library is None or not hasattr(library, 'malloc_trim'):
+        return False
+    library.malloc_trim(0)
+    return True
+
+
+def _c_library() -> ctypes.CDLL | None:
+    """Return the C library where it may be glibc, which alone has what is asked for here."""
+    if not sys.platform.startswith('linux'):
+        return None
+    try:
+        return ctypes.CDLL(None)
+    except OSError:
+        return None

@@ -37,8 +37,31 @@ def test_large_buffers_are_found_where_the_last_were():
     assert kept < usual / 10
 
 
+GIVE_BACK = """
+import torch
+from pathlib import Path
+from fast_sam2_ros.heap import give_back_freed_memory, keep_freed_memory
+def resident():
+    return 4096 * int(Path('/proc/self/statm').read_text().split()[1])
+assert keep_freed_memory()
+blocks = [torch.ones(2**20) for _ in range(100)]
+last = torch.ones(1)  # the end of the heap stays in use
+del blocks
+before = resident()
+assert give_back_freed_memory()
+print(before - resident())
+"""
+
+
+def test_what_was_freed_can_be_given_back_for_once():
+    done = subprocess.run([sys.executable, '-c', GIVE_BACK], capture_output=True, text=True,
+                          check=True)
+    assert int(done.stdout) > 350e6  # of 419 MB
+
+
 def test_elsewhere_than_on_linux_nothing_is_done(monkeypatch):
     heap.keep_freed_memory.cache_clear()
     monkeypatch.setattr(heap.sys, 'platform', 'darwin')
     assert heap.keep_freed_memory() is False
+    assert heap.give_back_freed_memory() is False
     heap.keep_freed_memory.cache_clear()

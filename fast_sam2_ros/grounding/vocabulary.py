@@ -15,7 +15,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -27,6 +27,7 @@ from fast_sam2_ros.grounding.result import NotFound
 CLASSES = 1000
 HIERARCHY = Path(__file__).with_name('hierarchy.yaml')
 SUGGESTIONS = 3
+REMEMBERED = 4096  # names whose meaning need not be looked up again
 
 ARTICLES = frozenset(
     'a an the this that these those my your his her its our their some any one two three '
@@ -85,6 +86,8 @@ class Vocabulary:
 
     def __init__(self, learned: Iterable[str] = ()) -> None:
         """Read the names; `learned` are the words of the head trained here."""
+        # Of this vocabulary alone, which is let go of with its grounder; users may say any words.
+        self._look_up = lru_cache(maxsize=REMEMBERED)(self._look_up)
         table = yaml.safe_load(HIERARCHY.read_text(encoding='utf-8'))
         self.learned = frozenset(learned)
         self._parents = {_normal(word): items for word, items in table['parents'].items()}
@@ -191,7 +194,6 @@ class Vocabulary:
         lookalike = self._canonical.get(word, word) in self._lookalikes and not learned
         return Meaning(text, word, classes, learned, colour, lookalike)
 
-    @cache  # noqa: B019  one vocabulary lives as long as its grounder
     def _look_up(self, word: str) -> tuple[tuple[int, ...], tuple[str, ...]] | None:
         """Return the classes and trained words of a name in the singular, None if unknown."""
         known = self._canonical.get(word, word)

@@ -32,6 +32,7 @@ from std_msgs.msg import Header
 from std_srvs.srv import SetBool, Trigger
 
 from fast_sam2_ros.errors import DeviceMemoryError, FastSam2Error, InputError, ParameterError
+from fast_sam2_ros.heap import give_back_freed_memory
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images, parameters
 from fast_sam2_ros.node.camera_watch import CameraWatch
@@ -230,6 +231,7 @@ class TrackerNode(LifecycleNode):
                 if not self.context.ok():
                     return  # the process ends; `stop` says whether the worker did
             self._worker = None
+            give_back_freed_memory()
         if self._outputs is not None:
             self._outputs.destroy()
             self._outputs = None

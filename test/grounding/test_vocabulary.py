@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sentences mean to the embedded grounder."""
 
+import gc
+import weakref
+
 import pytest
 
 from fast_sam2_ros.grounding.result import NotFound
@@ -150,3 +153,12 @@ def test_every_listed_word_is_understood(vocabulary):
 def test_classes_of_imagenet_are_all_reachable(vocabulary):
     named = {index for word in vocabulary.words for index in meaning(vocabulary, word).classes}
     assert len(named) >= 995
+
+
+def test_a_vocabulary_is_let_go_of():
+    used = Vocabulary()
+    assert used.knows('dog')
+    known = weakref.ref(used)
+    del used
+    gc.collect()
+    assert known() is None
