@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 #   make run     set up, build, and track two targets named in words: out/demo.mp4, track.json
-#   make test    set up, build, and run every test
+#   make test    set up, build, and run every test but those of make soak
+#   make soak    set up, build, and run the tests that take minutes, a quarter of an hour in all:
+#                the node with its own model at camera rate, a node that leaks, twenty life cycles
+#                (an hour of it: docs/RELIABILITY.md)
 #   make build   set up and build;  then: source tools/env.sh
 #   make lint    check the style, and what bandit finds unsafe
 #   make clean   remove what the others made
@@ -13,13 +16,16 @@ ENV := source tools/env.sh
 READY := .venv/ready-$(or $(ROS_DISTRO),wheels)
 SOURCES := $(shell find fast_sam2_ros msg launch config tools -type f -not -name '*.pyc')
 
-.PHONY: run test build lint clean
+.PHONY: run test soak build lint clean
 
 run: build
 	$(ENV) && fast-sam2 demo --out out
 
 test: build lint
 	$(ENV) && pytest test  # not python -m pytest: the checkout would hide the built messages
+
+soak: build
+	$(ENV) && pytest test/soak
 
 build: install/ready
 
