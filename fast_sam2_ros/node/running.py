@@ -34,8 +34,9 @@ def spin(node: Node, first: Callable[[], object] | None = None) -> None:
     does not and takes about half as long an image, but lifecycle services are not answered under
     it (Kilted), and older distributions have none.
 
-    What a callback raises is logged and does not end the node: before Kilted, for instance, rclpy
-    raises on a lifecycle transition that is not possible in the current state.
+    What a callback raises is logged, at most once a second, and does not end the node: before
+    Kilted, for instance, rclpy raises on a lifecycle transition that is not possible in the
+    current state.
     """
     executor = SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
@@ -48,4 +49,4 @@ def spin(node: Node, first: Callable[[], object] | None = None) -> None:
             return
         except Exception:
             if node.context.ok():
-                node.get_logger().error(traceback.format_exc())
+                node.get_logger().error(traceback.format_exc(), throttle_duration_sec=1.0)

