@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='of the bag that is written (default: that of the bag that is read, '
                              'mcap for ROS 1)')
     parser.add_argument('--tokens', action='store_true',
-                        help='dim the tokens that were not kept in the overlay')
+                        help='draw the kept tokens as a faint grid in the overlay')
     parser.add_argument('--json', action='store_true', help='print the summary as JSON')
     parser.add_argument('--describer', default='embedded',
                         help='puts the target of --box or --mask in words, by which it is '
@@ -85,6 +85,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     if not arguments.fps > 0:
         raise InputError(f'--fps is {arguments.fps:g}; it must be above 0')
+    if arguments.text is not None and not arguments.text.replace(';', ' ').split():
+        raise InputError('--text has no words: name what to look for')
     videos = batch.videos_in(arguments.input)
     media = None if videos else open_input(arguments.input, arguments)
     session = open_session_from(
