@@ -15,7 +15,7 @@ PACKAGE = 'fast_sam2_ros'
 # Name: the module with add_arguments(parser) and main(arguments), and one line of help.
 COMMANDS = {
     'demo': ('demo.run', 'show the tracker at work on a camera with known truth'),
-    'track': ('offline', 'follow a target through videos, folders of images or bags'),
+    'track': ('offline.command', 'follow a target through videos, folders of images or bags'),
     'evaluate': ('evaluation.evaluate', 'measure J and F on videos with masks'),
     'benchmark': ('evaluation.benchmark', 'time every stage of a step'),
     'train': (None, 'train what the package ships'),

@@ -46,18 +46,18 @@ def test_no_command_or_an_unknown_one_is_refused(capsys):
 
 
 def test_an_error_of_ours_is_one_line_and_any_other_is_not_hidden(monkeypatch, capsys):
-    from fast_sam2_ros import offline
+    from fast_sam2_ros.offline import command
 
     def fail(arguments):
         raise InputError('the first line\nand a second')
 
-    monkeypatch.setattr(offline, 'main', fail)
+    monkeypatch.setattr(command, 'main', fail)
     assert cli.main(['track', 'x', '--text', 'y']) == 2
     assert capsys.readouterr().err == 'fast-sam2 track: the first line and a second\n'
 
     def bug(arguments):
         raise KeyError('a bug')
 
-    monkeypatch.setattr(offline, 'main', bug)
+    monkeypatch.setattr(command, 'main', bug)
     with pytest.raises(KeyError):
         cli.main(['track', 'x', '--text', 'y'])

@@ -11,12 +11,13 @@ import zlib
 
 import numpy as np
 
-from fast_sam2_ros.contact_sheet import contact_sheet
+from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 from fast_sam2_ros.demo.footage import Footage, Shot
 from fast_sam2_ros.demo.scene import Goal
 from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.media import VideoWriter, write_image
-from fast_sam2_ros.overlay import Caption, draw
+from fast_sam2_ros.drawing.caption import Caption
+from fast_sam2_ros.drawing.overlay import draw
 from fast_sam2_ros.recording import FrameRecord, Summary, summarise, write_track
 
 SHEET = 12  # pictures on the contact sheet

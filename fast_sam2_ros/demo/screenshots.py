@@ -14,10 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fast_sam2_ros.contact_sheet import contact_sheet
+from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.media import read_image
-from fast_sam2_ros.overlay import caption, draw
+from fast_sam2_ros.drawing.caption import caption
+from fast_sam2_ros.drawing.overlay import draw
 from fast_sam2_ros.session import open_session
 
 SHOTS = (('cat; cup and saucer', 72, False), ('cat', 30, True),

@@ -14,7 +14,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from fast_sam2_ros import overlay
+from fast_sam2_ros.drawing.caption import caption
+from fast_sam2_ros.drawing.overlay import draw
 from fast_sam2_ros.msg import StageLatency, TargetStatus, TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.labels import LabelOutput
@@ -73,8 +74,8 @@ class Outputs:
             confidence = np.rint(255 * report.confidence()).astype(np.uint8)
             self._confidence.publish(images.from_mono(confidence, header))
         if self._overlay.get_subscription_count() > 0:
-            picture = overlay.draw(frame, report.labels(), overlay.caption(report),
-                                   report.kept if settings.overlay_tokens else None)
+            picture = draw(frame, report.labels(), caption(report),
+                           report.kept if settings.overlay_tokens else None)
             self._overlay.publish(images.from_rgb(picture, header))
         now = 1e-9 * self._node.get_clock().now().nanoseconds
         status = make_status(

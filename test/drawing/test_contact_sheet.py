@@ -4,7 +4,7 @@
 
 import numpy as np
 
-from fast_sam2_ros.contact_sheet import contact_sheet
+from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 
 
 def test_a_contact_sheet_holds_every_picture():

@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fast_sam2_ros.bags import Bag, is_bag
+from fast_sam2_ros.offline.bags import Bag, is_bag
 from fast_sam2_ros.errors import InputError
 
 TOPIC = '/camera/image_raw'

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fast_sam2_ros.lettering import fit, width_of, write
-from fast_sam2_ros.palette import (
+from fast_sam2_ros.drawing.lettering import fit, width_of, write
+from fast_sam2_ros.drawing.palette import (
     ALARMS, Colour, colour_of, DIM, INK, PAPER, STAGE_COLOURS, STATE_COLOURS)
 
 if TYPE_CHECKING:
     from fast_sam2_ros.latency import Latency
-    from fast_sam2_ros.overlay import Caption, Named
+    from fast_sam2_ros.drawing.caption import Caption, Named
 
 GAP = '   '
 STAGES = ('encode', 'route', 'attend', 'decode', 'remember')

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fast_sam2_ros import lettering
-from fast_sam2_ros.lettering import fit, printable, width_of, write
+from fast_sam2_ros.drawing import lettering
+from fast_sam2_ros.drawing.lettering import fit, printable, width_of, write
 
 NO_FONTS = not hasattr(cv2, 'FontFace')
 

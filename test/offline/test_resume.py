@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from fast_sam2_ros import resume
+from fast_sam2_ros.offline import resume
 
 
 @pytest.fixture

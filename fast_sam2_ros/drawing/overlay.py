@@ -4,64 +4,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import cv2
 import numpy as np
 
-from fast_sam2_ros.lettering import fit, width_of, write
-from fast_sam2_ros.palette import ALARMS, Colour, colour_of, INK, PAPER, STATE_COLOURS
-from fast_sam2_ros.strip import draw_strip
-
-if TYPE_CHECKING:
-    from fast_sam2_ros.reports import Report
-    from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.drawing.caption import Caption
+from fast_sam2_ros.drawing.lettering import fit, width_of, write
+from fast_sam2_ros.drawing.palette import ALARMS, Colour, colour_of, INK, PAPER, STATE_COLOURS
+from fast_sam2_ros.drawing.strip import draw_strip
 
 TINT = 0.36
 """Share of its colour on a target's pixels."""
 SPECK = 4e-4
 """Share of the picture that a part or a hole of a mask must have for an outline."""
-
-
-@dataclass(frozen=True)
-class Named:
-    """A target in the caption: its id on the mask, its words, its state."""
-
-    id: int
-    text: str
-    state: str
-
-
-@dataclass(frozen=True)
-class Caption:
-    """What is written on a frame.
-
-    latency: None where the tracker did not run; fps, iou: None where not known.
-    targets: empty for one target that needs no id.
-    """
-
-    state: str
-    target_text: str = ''
-    label: str = ''
-    score: float = 0.0
-    message: str = ''
-    tokens_retained: int = 0
-    tokens_total: int = 0
-    latency: Latency | None = None
-    fps: float | None = None
-    iou: float | None = None
-    targets: tuple[Named, ...] = ()
-
-
-def caption(report: Report, fps: float | None = None, iou: float | None = None) -> Caption:
-    """Write a caption for a session's report."""
-    return Caption(state=report.state.value, target_text=report.target_text, label=report.label,
-                   score=report.score, message=report.message,
-                   tokens_retained=report.tokens_retained, tokens_total=report.tokens_total,
-                   latency=None if report.step is None else report.latency, fps=fps, iou=iou,
-                   targets=tuple(Named(each.id, each.text or each.label, each.state.value)
-                                 for each in report.targets))
 
 
 def draw(image: np.ndarray, mask: np.ndarray, text: Caption,

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
-from fast_sam2_ros.bags import BagFrame, IMAGE
+from fast_sam2_ros.offline.bags import BagFrame, IMAGE
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.reports import Report
 from fast_sam2_ros.status import make_status, StatusTypes
@@ -36,7 +36,7 @@ QOS = Qos(QosHistory.KEEP_LAST, 5, QosReliability.RELIABLE, QosDurability.VOLATI
 @cache
 def message_types() -> Typestore:
     """Return the messages that ROS 2 has in common, and those of msg/."""
-    here = Path(__file__).parent  # installed, the definitions lie here; in a checkout, in msg/
+    here = Path(__file__).parents[1]  # installed, the definitions lie here; in a checkout, in msg/
     folder = next(each for each in (here / 'definitions', here.parent / 'msg') if each.is_dir())
     types = get_typestore(Stores.ROS2_HUMBLE)
     for file in sorted(folder.glob('*.msg')):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fast_sam2_ros import cli, grounding, offline
+from fast_sam2_ros import cli, grounding
+from fast_sam2_ros.offline import track as tracking
 from fast_sam2_ros.demo.scene import cut_out, fill
 from fast_sam2_ros.grounding.result import Grounding
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
@@ -107,8 +108,8 @@ def test_several_targets_give_label_masks_and_a_list_in_track_json(clip, tmp_pat
 
 def test_settings_reach_the_session(clip, tmp_path, monkeypatch):
     sessions = []
-    track = offline.track
-    monkeypatch.setattr(offline, 'track',
+    track = tracking.track
+    monkeypatch.setattr(tracking, 'track',
                         lambda session, *rest: sessions.append(session) or track(session, *rest))
     monkeypatch.setattr(torch.cpu, '_is_amx_tile_supported', lambda: False)
     command = ['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',

@@ -12,12 +12,13 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from fast_sam2_ros import cli
-from fast_sam2_ros.bag_writer import FORMATS, MASK_TOPIC, message_types, STATUS, STATUS_TOPIC
+from fast_sam2_ros.offline.bag_writer import (
+    FORMATS, MASK_TOPIC, message_types, STATUS, STATUS_TOPIC)
 from fast_sam2_ros.demo.scene import cut_out
 from fast_sam2_ros.media import open_media, read_mask, VideoWriter
 from fast_sam2_ros.session import Session
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 TOPIC = '/camera/image_raw'
 STAMPS = [1_700_000_000_100_000_001, 1_700_000_000_133_000_002, 1_700_000_000_400_000_003,
           1_700_000_000_401_000_004]

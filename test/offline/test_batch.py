@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fast_sam2_ros import cli
-from fast_sam2_ros.batch import places, videos_in
+from fast_sam2_ros.offline.batch import places, videos_in
 from fast_sam2_ros.media import VideoWriter, write_image
 
 OPTIONS = ['--box', '10,10,30,30', '--describer', 'none', '--grounder', 'none',

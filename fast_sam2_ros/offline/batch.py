@@ -11,10 +11,10 @@ from pathlib import Path
 import sys
 from typing import Any, TYPE_CHECKING
 
-from fast_sam2_ros import offline, resume
-from fast_sam2_ros.bags import is_bag
 from fast_sam2_ros.errors import FastSam2Error
 from fast_sam2_ros.media import is_image, is_video, natural_order
+from fast_sam2_ros.offline import resume, track
+from fast_sam2_ros.offline.bags import is_bag
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Session
@@ -73,10 +73,10 @@ def _track_one(session: Session, video: Path, out: Path, arguments: argparse.Nam
                ) -> dict[str, Any]:
     """Return the status, a message for a person and, where there is one, the summary."""
     try:
-        summary = resume.finished(out, offline.describe(session, video, arguments))
+        summary = resume.finished(out, track.describe(session, video, arguments))
         if summary is not None:
             return {'status': SKIPPED, 'message': f'skipped, {out} has it already'} | summary
-        tracked = offline.track(session, offline.open_input(video, arguments), out, arguments)
+        tracked = track.track(session, track.open_input(video, arguments), out, arguments)
     except (FastSam2Error, OSError) as error:
         return {'status': FAILED, 'message': ' '.join(f'failed: {error}'.split())}
     return {'status': DONE, 'message': '; '.join(tracked.lines())} | tracked.as_json()

@@ -7,8 +7,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fast_sam2_ros.lettering import write
-from fast_sam2_ros.palette import INK, PAPER
+from fast_sam2_ros.drawing.lettering import write
+from fast_sam2_ros.drawing.palette import INK, PAPER
 
 
 def contact_sheet(pictures: list[np.ndarray], columns: int = 4, width: int = 480,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fast_sam2_ros.latency import Latency
-from fast_sam2_ros.overlay import Caption, draw, Named, TINT
-from fast_sam2_ros.palette import colour_of, COLOURS, STATE_COLOURS
+from fast_sam2_ros.drawing.caption import Caption, Named
+from fast_sam2_ros.drawing.overlay import draw, TINT
+from fast_sam2_ros.drawing.palette import colour_of, COLOURS, STATE_COLOURS
 
 GREY = np.full((480, 640, 3), 100, np.uint8)
 MASK = np.zeros((480, 640), np.uint8)

@@ -14,7 +14,7 @@ import unicodedata
 import cv2
 import numpy as np
 
-from fast_sam2_ros.palette import Colour
+from fast_sam2_ros.drawing.palette import Colour
 
 LONGEST = 200
 """So many letters of a text are looked at; a goal may have 100,000."""
