@@ -241,12 +241,7 @@ class Tracker:
 
     @keep_ratio.setter
     def keep_ratio(self, ratio: float) -> None:
-        before, self._keep_ratio = self._keep_ratio, check_ratio('keep_ratio', ratio)
-        try:
-            self._resize_bank()
-        except Exception:  # no memory for a larger bank: what there is goes on
-            self._keep_ratio = before
-            raise
+        self._set_ratios(check_ratio('keep_ratio', ratio), self._memory_keep_ratio)
 
     @property
     def memory_keep_ratio(self) -> float:
@@ -255,9 +250,8 @@ class Tracker:
 
     @memory_keep_ratio.setter
     def memory_keep_ratio(self, ratio: float | None) -> None:
-        self._memory_keep_ratio = (
-            None if ratio is None else check_ratio('memory_keep_ratio', ratio))
-        self._resize_bank()
+        self._set_ratios(
+            self._keep_ratio, None if ratio is None else check_ratio('memory_keep_ratio', ratio))
 
     def step(self, frame: np.ndarray) -> StepResult:
         """Follow the target on to an (H, W, 3) uint8 RGB frame; see `step_all`."""
@@ -400,9 +394,15 @@ class Tracker:
         return self._parts.token_count if self._dense_conditioning else self._memory_budget
 
     @torch.inference_mode()
-    def _resize_bank(self) -> None:
+    def _set_ratios(self, keep: float, remember: float | None) -> None:
+        before = self._keep_ratio, self._memory_keep_ratio
         self._take_in()
-        self.bank.resize(self._conditioning_budget, self._memory_budget)
+        self._keep_ratio, self._memory_keep_ratio = keep, remember
+        try:
+            self.bank.resize(self._conditioning_budget, self._memory_budget)
+        except Exception:  # no memory for a larger bank: what there is goes on
+            self._keep_ratio, self._memory_keep_ratio = before
+            raise
 
     def _take_in(self) -> None:
         """Remember the frame of the last step, unless it was declined."""

@@ -299,7 +299,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--targets', type=_counts, default=(1,), metavar='N,N',
         help='how many targets to follow at once, up to 8 (default: 1)')
-    parser.add_argument('--router', default='analytic', help='(default: %(default)s)')
+    parser.add_argument('--router', default='analytic',
+                        help='of our own steps (default: %(default)s)')
     parser.add_argument(
         '--prune-conditioning', action='store_true',
         help='prune the prompted frame in the memory as well, as published; the tracker itself '

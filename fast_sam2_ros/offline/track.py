@@ -11,11 +11,12 @@ from pathlib import Path
 import time
 from typing import Any, TYPE_CHECKING
 
-from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.errors import DeviceMemoryError, InputError
+from fast_sam2_ros.governor import BUDGETS
 from fast_sam2_ros.offline import resume
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.media import Media
+    from fast_sam2_ros.media import Frame, Media
     from fast_sam2_ros.offline.bag_writer import BagWriter
     from fast_sam2_ros.offline.bags import Bag
     from fast_sam2_ros.recording import FrameRecord, Summary
@@ -97,7 +98,7 @@ def track(session: Session, media: Media | Bag, out: Path,
         for frame in tqdm(media, total=media.count, unit='frame', desc=media.path.name,
                           leave=False, disable=None):
             began = time.perf_counter()
-            report = session.process(frame.image, frame.stamp)
+            report = _process(session, frame)
             labels = report.labels()
             spent += time.perf_counter() - began
             records.append(record(frame.index, frame.stamp, report))
@@ -111,8 +112,20 @@ def track(session: Session, media: Media | Bag, out: Path,
                         str(session.loaded.model.device), arguments.keep_ratio)
     write_track(out / resume.TRACK, records, summary)
     tracked = sum(entry.state == 'tracking' for entry in records)
-    return Tracked(out, summary, tracked, media.remarks() + _on_targets(records, report),
-                   media.missing)
+    notes = media.remarks() + _on_targets(records, report)
+    if session.shortage:
+        notes.append(session.shortage)
+    return Tracked(out, summary, tracked, notes, media.missing)
+
+
+def _process(session: Session, frame: Frame) -> Report:
+    """Process a frame, again with each smaller budget where the device runs out of memory."""
+    for _ in BUDGETS:
+        try:
+            return session.process(frame.image, frame.stamp)
+        except DeviceMemoryError:
+            continue
+    return session.process(frame.image, frame.stamp)
 
 
 def _bag_beside(session: Session, media: Media | Bag, out: Path,

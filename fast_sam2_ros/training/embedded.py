@@ -396,11 +396,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--init', type=Path, metavar='SAFETENSORS',
         help='go on from these weights, with new stages')
-    parser.add_argument('--out', type=Path, default=Path('out/train'))
-    parser.add_argument('--minutes', type=float, default=90.0, help='how long to train')
-    parser.add_argument('--checkpoint-minutes', type=float, default=5.0)
+    parser.add_argument('--out', type=Path, default=Path('out/train'), metavar='DIR',
+                        help='where checkpoints and the log go (default: %(default)s)')
+    parser.add_argument('--minutes', type=float, default=90.0,
+                        help='how long to train (default: %(default)g)')
+    parser.add_argument('--checkpoint-minutes', type=float, default=5.0,
+                        help='time between two checkpoints (default: %(default)g)')
     parser.add_argument('--resume', action='store_true', help='go on from the checkpoint in --out')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0, help='of the clips and the weights')
 
 
 def main(args: argparse.Namespace) -> int:

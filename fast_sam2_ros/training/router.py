@@ -331,9 +331,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--text-encoder', default='embedded',
         help='embedded, or the hub id or folder of a CLIP or SigLIP (default: %(default)s)')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda (default: auto)')
-    parser.add_argument('--minutes', type=float, default=12.0, help='how long to train')
-    parser.add_argument('--out', type=Path, default=Path('out/train'))
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--minutes', type=float, default=12.0,
+                        help='how long to train (default: %(default)g)')
+    parser.add_argument('--out', type=Path, default=Path('out/train'), metavar='DIR',
+                        help='where the routers and their card go (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the samples and the weights')
 
 
 def main(args: argparse.Namespace) -> int:

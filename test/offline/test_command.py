@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fast_sam2_ros import cli, grounding
+from fast_sam2_ros import cli, grounding, tracker
 from fast_sam2_ros.offline import track as tracking
 from fast_sam2_ros.demo.scene import cut_out, fill
 from fast_sam2_ros.grounding.result import Grounding
@@ -143,6 +143,24 @@ def test_what_was_pointed_at_is_put_in_words(tmp_path):
     assert texts['none'] == ['', '', '']
 
 
+def test_where_the_device_has_too_little_memory_a_frame_is_taken_with_fewer_tokens(
+        clip, tmp_path, monkeypatch, capsys):
+    attend = tracker.attend
+
+    def attend_in(parts, tokens, queries, memory):
+        if queries is None or queries.shape[-1] > 0.3 * parts.token_count + 1:
+            raise torch.OutOfMemoryError('CUDA out of memory')
+        return attend(parts, tokens, queries, memory)
+
+    monkeypatch.setattr(tracker, 'attend', attend_in)
+    code = cli.main(['track', str(clip), '--box', '10,10,30,30', '--model', 'random:micro',
+                     '--describer', 'none', '--keep-ratio', '1.0', '--out', str(tmp_path)])
+    assert code == 0
+    frames = json.loads((tmp_path / 'track.json').read_text())['frames']
+    assert [frame['tokens_retained'] for frame in frames] == [16] + [5] * 5
+    assert 'ran out of memory at a keep ratio of 0.5; it is 0.3' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('words, reason', [
     (['gone.mp4', '--text', 'dog'], 'gone.mp4 does not exist'),
     (['gone.mcap', '--text', 'dog'], 'gone.mcap does not exist'),
@@ -152,6 +170,7 @@ def test_what_was_pointed_at_is_put_in_words(tmp_path):
     (['CLIP', '--box', '1,1,9,9', '--router', 'best', '--model', 'random:micro'], 'best'),
     (['CLIP', '--box', '1,1,9,9', '--device', 'abacus'], 'abacus'),
     (['CLIP', '--text', 'a', '--model', 'random:micro', '--max-targets', '300'], 'max_targets'),
+    (['CLIP', '--text', ' ; '], '--text has no words'),
 ])
 def test_an_error_is_one_line_and_exit_code_2(clip, tmp_path, capsys, words, reason):
     words = [str(clip) if word == 'CLIP' else word for word in words]
