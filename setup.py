@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Installs the core and the command `fast-sam2`, without ROS: `pip install .`.
 
@@ -48,8 +60,11 @@ setup(
         'plot': ['matplotlib>=3.8'],
         # The tokenizer of the first SigLIP; CLIP and SigLIP 2 do without.
         'siglip': ['sentencepiece>=0.2', 'protobuf>=4'],
-        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'flake8>=7', 'bandit>=1.8', 'psutil>=5.9',
-                 'sentencepiece>=0.2', 'protobuf>=4', 'matplotlib>=3.8'],
+        'test': ['pytest>=8', 'pytest-timeout>=2.3', 'psutil>=5.9', 'sentencepiece>=0.2',
+                 'protobuf>=4', 'matplotlib>=3.8', 'bandit>=1.8', 'flake8>=7',
+                 'flake8-blind-except', 'flake8-builtins<2.2', 'flake8-class-newline',
+                 'flake8-comprehensions', 'flake8-deprecated', 'flake8-docstrings',
+                 'flake8-import-order', 'flake8-quotes'],
     },
     entry_points={'console_scripts': ['fast-sam2 = fast_sam2_ros.cli:main']},
 )

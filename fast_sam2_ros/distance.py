@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where a target is: from a depth image, the target's mask and the camera to a point in metres.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Where a target is: from a depth image, the target's mask and the camera to a point in metres.
 
 Frames are the camera's optical one (REP-103): x to the right, y down, z away from the camera.
 
@@ -15,10 +28,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-
-from fast_sam2_ros.encodings import MAX_PIXELS, Buffer
+from fast_sam2_ros.encodings import Buffer, MAX_PIXELS
 from fast_sam2_ros.errors import InputError
+import numpy as np
 
 LEAST_PIXELS = 12
 """A position rests on so many pixels at least."""
@@ -70,7 +82,8 @@ class NoPosition:
 
 @dataclass(frozen=True, eq=False)
 class Camera:
-    """A calibrated camera, for the pixels of the image that it sends.
+    """
+    A calibrated camera, for the pixels of the image that it sends.
 
     matrix: (3, 3), focal lengths and principal point in pixels.
     lens: one of LENSES, or empty where pixels are not distorted; coefficients: (n,) of the lens.
@@ -87,7 +100,8 @@ class Camera:
                    lens: str, coefficients: Sequence[float], *, rectified: bool,
                    binning: tuple[int, int] = (1, 1),
                    region: tuple[int, int, int, int] = (0, 0, 0, 0)) -> Camera:
-        """Make a camera of what sensor_msgs/CameraInfo says, whose words these are.
+        """
+        Make a camera of what sensor_msgs/CameraInfo says, whose words these are.
 
         size: (H, W) of the calibrated, full image; 0 where it is not known.
         k: (9,) of raw images, row by row; p: (12,) of rectified ones.
@@ -124,7 +138,8 @@ class Camera:
         return cls(matrix, lens, coefficients, known if all(known) else None)
 
     def ray(self, x: float, y: float) -> tuple[float, float] | None:
-        """Return where the ray of a pixel meets the plane z = 1.
+        """
+        Return where the ray of a pixel meets the plane z = 1.
 
         None where the lens model has no answer that leads back to the pixel.
         """
@@ -146,7 +161,8 @@ class Camera:
 
 def depth_view(encoding: str, height: int, width: int, step: int, is_bigendian: bool,
                data: Buffer) -> np.ndarray:
-    """Return the pixels of a depth image, (H, W) uint16 mm or float32 m, in the data's memory.
+    """
+    Return the pixels of a depth image, (H, W) uint16 mm or float32 m, in the data's memory.
 
     step: bytes from row to row. Raises InputError with the reason where it is not a depth image.
     """
@@ -183,7 +199,8 @@ def depth_metres(encoding: str, height: int, width: int, step: int, is_bigendian
 
 
 def locate(depth: np.ndarray, mask: np.ndarray, camera: Camera) -> Position | NoPosition:
-    """Return the middle of the visible surface of a target.
+    """
+    Return the middle of the visible surface of a target.
 
     depth: (h, w) float32 metres along the optical axis, NaN where there is none, registered to
         the image: the same view, of any scale.
@@ -221,7 +238,8 @@ def locate(depth: np.ndarray, mask: np.ndarray, camera: Camera) -> Position | No
 
 
 def _weigh(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows, columns (N,) and weights (N,) in (0, 1] of a mask's pixels.
+    """
+    Return rows, columns (N,) and weights (N,) in (0, 1] of a mask's pixels.
 
     Those near the edge weigh less; in a thin mask all weigh the same.
     """

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pixels as cameras send them, raw or compressed, to RGB: arrays only, for the node and for bags.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Pixels as cameras send them, raw or compressed, to RGB: arrays only, for the node and for bags.
 
 Names and byte order are those of sensor_msgs/image_encodings.hpp. A raw picture is copied as
 rarely as can be: rgb8 not at all, the others once, by OpenCV, which is far quicker than NumPy
@@ -16,15 +29,14 @@ where channels are reversed or repeated. Nothing is allocated before all sizes f
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
+import io
 
 import cv2
+from fast_sam2_ros.errors import InputError
 import numpy as np
 from PIL import Image as PillowImage
-
-from fast_sam2_ros.errors import InputError
 
 Buffer = bytes | bytearray | memoryview | np.ndarray
 """Or whatever else has one byte after the other, such as an array.array('B')."""
@@ -37,7 +49,8 @@ GREY_MODES = ('L', 'I', 'I;16')
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the pixels of one encoding lie in memory.
+    """
+    How the pixels of one encoding lie in memory.
 
     channels: samples in a pixel of a row; wide: samples of 16 bits; even: (width, height) divide
     by these; least: least width and height; rows: rows in memory for each two of the picture;
@@ -87,7 +100,8 @@ ENCODINGS = {
 
 def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool,
            data: Buffer) -> np.ndarray:
-    """Return a raw picture as contiguous (H, W, 3) uint8 RGB.
+    """
+    Return a raw picture as contiguous (H, W, 3) uint8 RGB.
 
     `step` is the length of a row in bytes, padding included; the fields are those of
     sensor_msgs/Image. The pixels of rgb8 without padding lie in the memory of `data` (and cannot
@@ -111,8 +125,9 @@ def to_rgb(encoding: str, height: int, width: int, step: int, is_bigendian: bool
     return np.ascontiguousarray(known.to_rgb(samples.reshape(rows, width, known.channels)))
 
 
-def decode(data: Buffer, format: str) -> np.ndarray:
-    """Return a JPEG, PNG or WebP file as (H, W, 3) uint8 RGB.
+def decode(data: Buffer, format: str) -> np.ndarray:  # noqa: A002
+    """
+    Return a JPEG, PNG or WebP file as (H, W, 3) uint8 RGB.
 
     `format` is that of sensor_msgs/CompressedImage. What the file is, its first bytes say;
     `format` only tells what compressed_image_transport did to the picture before: "compressed
@@ -146,7 +161,8 @@ def _find(encoding: str) -> Encoding:
 
 
 def _look_into(data: Buffer, shown: str) -> tuple[int, int, bool]:
-    """Return height, width and whether the file is grey; only its header is read.
+    """
+    Return height, width and whether the file is grey; only its header is read.
 
     So a small file cannot claim a huge picture.
     """

@@ -1,16 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What all targets of a stream share: the model, and what it makes of a frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from fast_sam2_ros.heap import keep_freed_memory
 from fast_sam2_ros.likeness import Look
@@ -19,6 +26,10 @@ from fast_sam2_ros.region import Extent, Region
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import (
     ABSENT_LOGIT, Decoded, Encoded, Sam2Parts, to_colours, to_pixels, Window)
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -84,7 +95,7 @@ class Eyes:
 
     @property
     def last(self) -> Sight | None:
-        """The whole frame that was encoded last."""
+        """Return the whole frame that was encoded last."""
         return self._sight
 
     def _encode(self, pixels: Tensor, window: Window | None) -> Sight:

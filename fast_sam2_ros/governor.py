@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The latency governor: the largest of a few fixed budgets whose steps are short enough.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The latency governor: the largest of a few fixed budgets whose steps are short enough.
 
 A step's usual length is the median of the last steps and a margin for their noise, so that single
 spikes move nothing. Where it is too long, a smaller budget is taken soon. A larger one is taken
@@ -30,7 +43,8 @@ LONGEST = 4800  # steps that are waited at most
 
 
 def allowed_budgets(keep_ratio: float, min_keep_ratio: float) -> tuple[float, ...]:
-    """Return the budgets that may be chosen, the largest first.
+    """
+    Return the budgets that may be chosen, the largest first.
 
     These are `keep_ratio` itself and, of `BUDGETS`, those below it and not below
     `min_keep_ratio`.
@@ -39,7 +53,8 @@ def allowed_budgets(keep_ratio: float, min_keep_ratio: float) -> tuple[float, ..
 
 
 class Governor:
-    """Choose the keep ratio that holds a latency.
+    """
+    Choose the keep ratio that holds a latency.
 
     target_ms: what a step may usually take, in ms.
     keep_ratio: the most to keep, and the budget to begin with; min_keep_ratio: the least.
@@ -61,12 +76,12 @@ class Governor:
 
     @property
     def keep_ratio(self) -> float:
-        """The budget in force."""
+        """Return the budget in force."""
         return self._budgets[self._place]
 
     @property
     def holds(self) -> bool:
-        """Whether the latency is held, or a smaller budget is left to try."""
+        """Return whether the latency is held, or a smaller budget is left to try."""
         return not self._message
 
     @property

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Keep memory that was freed, so that a step on the CPU finds its buffers where the last left them.
 
@@ -31,7 +43,8 @@ def keep_freed_memory() -> bool:
     if library is None or not hasattr(library, 'mallopt'):
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: MOST, M_TOP_PAD: GROWTH}
-    return all([library.mallopt(name, value) == 1 for name, value in settings.items()])
+    done = [library.mallopt(name, value) == 1 for name, value in settings.items()]
+    return all(done)  # of all that were asked for
 
 
 def give_back_freed_memory() -> bool:

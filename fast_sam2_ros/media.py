@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Frames from video files and image folders; videos and masks to files."""
 
 from __future__ import annotations
@@ -13,9 +25,8 @@ from types import TracebackType
 
 import av
 import cv2
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
+import numpy as np
 
 IMAGE_SUFFIXES = frozenset({'.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'})
 VIDEO_SUFFIXES = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv',
@@ -26,7 +37,8 @@ TICKS = 1000  # of a written video's clock, per second
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a stream.
+    """
+    One image of a stream.
 
     index: its place, from 0 on; stamp: its time in seconds, 0 for the first; image: (H, W, 3)
     uint8 RGB; name: the file's name without suffix, or the index with six digits.
@@ -39,7 +51,8 @@ class Frame:
 
 
 class Video:
-    """A video file. Iterate over it for its frames, as often as you like.
+    """
+    A video file. Iterate over it for its frames, as often as you like.
 
     fps: its nominal frames a second.
     count: the number of frames that the file declares, None where it does not say.
@@ -139,7 +152,8 @@ Media = Video | ImageFolder
 
 
 def open_media(path: str | Path, fps: float = 30.0) -> Media:
-    """Open a video file, a folder of images or a single image.
+    """
+    Open a video file, a folder of images or a single image.
 
     `fps` gives the stamps of images, which carry none. Raise InputError where there is nothing
     to read.
@@ -208,7 +222,8 @@ def _write(path: Path, pixels: np.ndarray) -> None:
 
 
 class VideoWriter:
-    """Writes an MP4 that browsers play: H.264 where this PyAV has it, else MPEG-4 part 2.
+    """
+    Writes an MP4 that browsers play: H.264 where this PyAV has it, else MPEG-4 part 2.
 
     Frames carry their own stamps, so a stream that dropped frames plays at its true speed; where
     stamps jump back, it goes on one frame later. Frames are scaled to the size of the first.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The memory bank: what the tracker remembers of one target, in a fixed number of bytes.
 
@@ -54,7 +66,7 @@ class BankView:
 
     @property
     def size(self) -> tuple[int, int]:
-        """The numbers T of tokens and P of pointers; only views of one size can be joined."""
+        """Return the numbers T of tokens, P of pointers; only views of one size can be joined."""
         return self.features.shape[1], self.pointers.shape[1]
 
     @classmethod
@@ -167,7 +179,7 @@ class MemoryBank:
 
     @property
     def nbytes(self) -> int:
-        """The bytes of everything that is held, the same whether the bank is empty or full."""
+        """Return the bytes of what is held, the same whether the bank is empty or full."""
         return sum(tensor.nbytes for tensor in self._tensors())
 
     @property

@@ -1,19 +1,30 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What was pointed at, as the model takes it: boxes, points, masks, and maps of relevance."""
 
 from __future__ import annotations
-
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.memory import BankView
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.attention import attend
 from fast_sam2_ros.sam2.parts import BOX_CORNERS, Decoded, Encoded, Sam2Parts
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 
 def decode_prompt(

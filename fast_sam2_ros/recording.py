@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What happened frame by frame: track.json."""
 
 from __future__ import annotations
@@ -8,18 +20,17 @@ from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
 
-import numpy as np
-
 from fast_sam2_ros.files import write_whole
-from fast_sam2_ros.reports import Report, TargetReport
 from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.reports import Report, TargetReport
+import numpy as np
 
 
 @dataclass(frozen=True)
 class TargetRecord:
     """One target on a frame; `bank_bytes` is the size of its own memory."""
 
-    id: int
+    id: int  # noqa: A003
     text: str
     label: str
     state: str
@@ -30,7 +41,8 @@ class TargetRecord:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """One frame; the fields are those of track.json (DESIGN, section 7).
+    """
+    One frame; the fields are those of track.json (DESIGN, section 7).
 
     stamp in seconds, latency_ms by stage, iou in [0, 1] or None where no truth is known. What is
     said of all targets at once is what `Report` says.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What a session says of a frame. Masks are drawn when they are first asked for."""
 
 from __future__ import annotations
@@ -9,10 +21,9 @@ import enum
 from functools import cached_property
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.results import StepResult
+import numpy as np
 
 NO_LATENCY = Latency(encode=0.0, route=0.0, attend=0.0, decode=0.0, remember=0.0, total=0.0)
 
@@ -28,7 +39,8 @@ class TargetState(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class TargetReport:
-    """What one frame gave for one target.
+    """
+    What one frame gave for one target.
 
     id: from 1 on, the same for the target's life.
     text: the words that name it, empty where it was pointed at and not described.
@@ -41,7 +53,7 @@ class TargetReport:
     in_view: whether it is tracked and was seen on this frame.
     """
 
-    id: int
+    id: int  # noqa: A003
     text: str
     label: str
     state: TargetState
@@ -55,13 +67,14 @@ class TargetReport:
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """The mask, (H, W) uint8 of 0 and 1; all zero where the target is not in view."""
+        """Return the mask, (H, W) uint8 of 0 and 1; all zero where the target is not in view."""
         return self.step.mask(*self.size) if self.in_view else np.zeros(self.size, np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What one frame gave.
+    """
+    What one frame gave.
 
     state: tracking where any target is tracked, else lost, searching or idle, in this order.
     target_text: the words of all targets, with '; ' between them.
@@ -94,17 +107,17 @@ class Report:
 
     @cached_property
     def _shown(self) -> list[TargetReport]:
-        """The targets in view, those of a lower score first."""
+        """Return the targets in view, those of a lower score first."""
         return sorted((each for each in self.targets if each.in_view), key=lambda each: each.score)
 
     @property
     def in_view(self) -> bool:
-        """Whether any target is in view; else the mask is all zero."""
+        """Return whether any target is in view; else the mask is all zero."""
         return bool(self._shown)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """The mask of all targets, (H, W) uint8 of 0 and 1."""
+        """Return the mask of all targets, (H, W) uint8 of 0 and 1."""
         if len(self._shown) == 1:
             return self._shown[0].mask
         mask = np.zeros(self.size, np.uint8)
@@ -113,7 +126,8 @@ class Report:
         return mask
 
     def labels(self) -> np.ndarray:
-        """Return the id of the target that each pixel shows, (H, W) uint8, 0 for none of them.
+        """
+        Return the id of the target that each pixel shows, (H, W) uint8, 0 for none of them.
 
         A pixel in several masks goes to the target with the highest score.
         """
@@ -133,6 +147,6 @@ class Report:
 
     @property
     def kept(self) -> np.ndarray | None:
-        """The tokens (h, w) bool that any target kept; None where the tracker did not run."""
+        """Return the tokens (h, w) bool that any target kept; None where no tracker ran."""
         kept = [target.step.kept for target in self.targets if target.step is not None]
         return np.logical_or.reduce(kept) if kept else None

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A stream of images and the targets in it: a frame is encoded once for all of them.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+A stream of images and the targets in it: a frame is encoded once for all of them.
 
 The life of one target is told in `target`. Here they take turns with the grounder and are stepped
 together, and a governor, where a latency is to be held, chooses how many tokens they keep.
@@ -19,23 +32,22 @@ from typing import TYPE_CHECKING
 from fast_sam2_ros.device_memory import free_cache, is_out_of_memory
 from fast_sam2_ros.errors import DeviceMemoryError, InputError, name_some, ParameterError
 from fast_sam2_ros.governor import allowed_budgets, BUDGETS, Governor
+from fast_sam2_ros.latency import Latency
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.budget import check_ratio
 from fast_sam2_ros.reports import NO_LATENCY, Report, TargetReport, TargetState
+from fast_sam2_ros.results import StepResult
 from fast_sam2_ros.sam2 import fast_path
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, LoadedModel, PREFERRED, resolve_device)
 from fast_sam2_ros.sam2.parts import check_frame
 from fast_sam2_ros.target import Patience, Target
-from fast_sam2_ros.latency import Latency
-from fast_sam2_ros.prompt import Prompt
-from fast_sam2_ros.results import StepResult
 from fast_sam2_ros.tracker import Tracker
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from fast_sam2_ros.grounding import Grounder
     from fast_sam2_ros.grounding.describe import Describer
+    import numpy as np
 
 __all__ = ['NO_LATENCY', 'open_session', 'Report', 'Session', 'session_on', 'TargetReport',
            'TargetState', 'targets_in', 'text_of']
@@ -50,7 +62,8 @@ logger = logging.getLogger(__name__)
 
 
 def targets_in(text: str) -> dict[str, str]:
-    """Return the targets that a text names, in order, by what is the same for the same target.
+    """
+    Return the targets that a text names, in order, by what is the same for the same target.
 
     Blanks are dropped, and so is what differs from an earlier one in case or spaces only.
     """
@@ -71,7 +84,8 @@ def _key(words: str) -> str:
 
 
 class Session:
-    """The targets in one stream of images.
+    """
+    The targets in one stream of images.
 
     Not for several threads at once: whoever calls it does so from the thread that owns the model.
 
@@ -87,7 +101,8 @@ class Session:
                  reground_period: float = 1.0, describer: Describer | None = None,
                  max_targets: int = 8, target_latency_ms: float = 0.0,
                  min_keep_ratio: float = 0.2):
-        """Wait for a target.
+        """
+        Wait for a target.
 
         lost_after, reground_period: those of `Patience`, for all targets.
         max_targets: how many are followed at once, 1 to 255; what is named beyond is refused.
@@ -126,7 +141,7 @@ class Session:
 
     @property
     def reground_period(self) -> float:
-        """The least time between two searches for the same target, in seconds of the stamps."""
+        """Return the least time between two searches for a target, in seconds of the stamps."""
         return self._patience.reground_period
 
     @reground_period.setter
@@ -135,7 +150,8 @@ class Session:
 
     @property
     def keep_ratio(self) -> float:
-        """The most that is kept of a frame's tokens, in (0, 1].
+        """
+        Return the most that is kept of a frame's tokens, in (0, 1].
 
         Fewer are kept where that holds a latency, and after the device ran out of memory.
         """
@@ -149,7 +165,7 @@ class Session:
 
     @property
     def memory_keep_ratio(self) -> float:
-        """The share of a frame's tokens that is remembered; None sets it to what is kept."""
+        """Return the share of a frame's tokens that is remembered; None sets what is kept."""
         return self.tracker.memory_keep_ratio
 
     @memory_keep_ratio.setter
@@ -159,7 +175,7 @@ class Session:
 
     @property
     def target_latency_ms(self) -> float:
-        """What a step may usually take, in ms; 0 where no latency is to be held."""
+        """Return what a step may usually take, in ms; 0 where no latency is to be held."""
         return self._target_latency_ms
 
     @target_latency_ms.setter
@@ -168,7 +184,7 @@ class Session:
 
     @property
     def min_keep_ratio(self) -> float:
-        """The least that a governor keeps of a frame's tokens, in (0, 1]."""
+        """Return the least that a governor keeps of a frame's tokens, in (0, 1]."""
         return self._min_keep_ratio
 
     @min_keep_ratio.setter
@@ -186,8 +202,9 @@ class Session:
         """Return the words that name the targets; empty where there are none."""
         return text_of(target.text for target in self._targets if target.text)
 
-    def compile(self) -> None:
-        """Compile the step for every keep ratio that may come into force; takes long.
+    def compile(self) -> None:  # noqa: A003
+        """
+        Compile the step for every keep ratio that may come into force; takes long.
 
         Where that cannot be, the step runs as it is, and `fast_path` says why.
         """
@@ -204,7 +221,8 @@ class Session:
         self._refused: list[str] = []  # what was named beyond max_targets
 
     def set_text(self, text: str) -> None:
-        """Name the targets, with ';' between them; the next frames search for the new ones.
+        """
+        Name the targets, with ';' between them; the next frames search for the new ones.
 
         A target that was named before as well goes on undisturbed, unless the whole text is the
         same as before: then all are searched for again. Blank text clears all.
@@ -224,7 +242,8 @@ class Session:
             logger.warning('%s', self._refusal)
 
     def set_prompt(self, prompt: Prompt, text: str = '') -> None:
-        """Point at a new target in place of all others; the next frame starts to track it.
+        """
+        Point at a new target in place of all others; the next frame starts to track it.
 
         With `text`, the target is searched for by these words once it is lost; without, by what
         the describer says of it.
@@ -234,7 +253,8 @@ class Session:
         self._add(text.strip(), prompt)
 
     def process(self, frame: np.ndarray, stamp: float) -> Report:
-        """Take the next image, (H, W, 3) uint8 RGB, with its time in seconds.
+        """
+        Take the next image, (H, W, 3) uint8 RGB, with its time in seconds.
 
         Stamps may jump back (a bag that starts again): a search that waits then runs at once.
         Raise InputError for anything else than such an image, and DeviceMemoryError where the
@@ -312,7 +332,8 @@ class Session:
         return min(due, key=lambda target: target.next_search, default=None)
 
     def _start(self, target: Target, frame: np.ndarray, stamp: float) -> StepResult | None:
-        """Begin with a target that waits, None where it is not found.
+        """
+        Begin with a target that waits, None where it is not found.
 
         A prompt that the tracker refuses clears the target and raises InputError.
         """
@@ -345,7 +366,7 @@ class Session:
 
     @property
     def _most(self) -> float:
-        """The largest keep ratio that may come into force."""
+        """Return the largest keep ratio that may come into force."""
         return min(self._keep_ratio, self._memory_limit)
 
     def _govern(self, keep_ratio: float, target_ms: float, min_keep_ratio: float) -> None:
@@ -442,9 +463,11 @@ def open_session(model: str = 'auto', device: str = 'auto', keep_ratio: float = 
                  memory_keep_ratio: float | None = None, lost_after: int = 5,
                  reground_period: float = 1.0, preferred: str = PREFERRED,
                  describer: str = 'embedded', target_latency_ms: float = 0.0,
-                 min_keep_ratio: float = 0.2, max_targets: int = 8, compile: str = 'auto',
+                 min_keep_ratio: float = 0.2, max_targets: int = 8,
+                 compile: str = 'auto',  # noqa: A002
                  dtype: str = 'auto', roi: float = 0.0, roi_refresh: int = 10) -> Session:
-    """Load a model and its grounder and return a session that waits for a target.
+    """
+    Load a model and its grounder and return a session that waits for a target.
 
     `device` is 'auto' (the GPU where there is one), 'cpu' or 'cuda'; `grounder` is 'auto',
     'embedded', a hub id or a folder of a zero-shot detector, or 'none'; `preferred` is the hub id
@@ -468,9 +491,10 @@ def session_on(loaded: LoadedModel, device: str, *, keep_ratio: float = 0.5,
                reground_period: float = 1.0, dense_conditioning: bool = True,
                memory_frames: int | None = None, describer: str = 'none',
                target_latency_ms: float = 0.0, min_keep_ratio: float = 0.2,
-               max_targets: int = 8, compile: str = 'off', dtype: str = 'float32',
+               max_targets: int = 8, compile: str = 'off', dtype: str = 'float32',  # noqa: A002
                roi: float = 0.0, roi_refresh: int = 10) -> Session:
-    """Return a session on a model that is loaded already; otherwise as `open_session`.
+    """
+    Return a session on a model that is loaded already; otherwise as `open_session`.
 
     `dense_conditioning` and `memory_frames` are those of `Tracker`.
     """

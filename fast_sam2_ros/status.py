@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A report as a TrackerStatus message, for the node and for bags alike.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+A report as a TrackerStatus message, for the node and for bags alike.
 
 The classes of the messages come from whoever sends them: rclpy's, or those that a library made
 from the definitions in msg/. Both take their fields by name.
@@ -25,7 +38,8 @@ class StatusTypes:
 
 def make_status(types: StatusTypes, header: Any, report: Report, *, processed: int, dropped: int,
                 target_latency_ms: float, compiled: bool, stamp_age: float) -> Any:
-    """Return the TrackerStatus of a report.
+    """
+    Return the TrackerStatus of a report.
 
     header: std_msgs/Header, the image's. processed, dropped: images until now, this one among the
     processed. target_latency_ms: 0 for any. compiled: whether compiled graphs run. stamp_age: of

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The life of one target: searching, tracking, lost.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The life of one target: searching, tracking, lost.
 
 What is seen is the target as long as the object score says so and, with a model for which it was
 measured how alike is alike, it looks somewhat like it. Once it is lost, it takes more: what comes
@@ -17,10 +30,9 @@ from dataclasses import dataclass
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.reports import TargetReport, TargetState
+import numpy as np
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding import Grounder
@@ -32,7 +44,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Patience:
-    """How long to wait; the targets of a session share it, and it may change at any time.
+    """
+    How long to wait; the targets of a session share it, and it may change at any time.
 
     lost_after: frames in a row without the target, by the object score or by its looks, after
         which it is lost.
@@ -54,7 +67,8 @@ class Patience:
 
 
 class Target:
-    """One target, with a tracker of its own.
+    """
+    One target, with a tracker of its own.
 
     id: from 1 on; label: what the grounder or the describer called it.
     text: the words that name it, empty where there are none.
@@ -64,7 +78,8 @@ class Target:
 
     def __init__(self, number: int, tracker: Tracker, patience: Patience, text: str = '',
                  prompt: Prompt | None = None) -> None:
-        """Search for what `text` names, or track what `prompt` points at on the next frame.
+        """
+        Search for what `text` names, or track what `prompt` points at on the next frame.
 
         With both, the target is searched for by the words once it is lost.
         """
@@ -85,7 +100,7 @@ class Target:
 
     @property
     def is_pointed_at(self) -> bool:
-        """Whether there is a prompt that the tracker was not given yet."""
+        """Return whether there is a prompt that the tracker was not given yet."""
         return self._prompt is not None
 
     def begin(self, frame: np.ndarray) -> StepResult:
@@ -96,7 +111,8 @@ class Target:
         return step
 
     def search_is_due(self, stamp: float) -> bool:
-        """Return whether the grounder should run for this target on a frame of this time.
+        """
+        Return whether the grounder should run for this target on a frame of this time.
 
         It also should where the wait seems longer than it can be: time has jumped back.
         """
@@ -143,7 +159,8 @@ class Target:
             self._message = f'not seen for {self._misses} frames'
 
     def describe(self, frame: np.ndarray, step: StepResult, describer: Describer) -> bool:
-        """Put a target without words in words, once; return whether the describer ran.
+        """
+        Put a target without words in words, once; return whether the describer ran.
 
         It waits for a step that shows the target.
         """

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The tracker: a target in a stream, a bounded memory, and only the tokens that matter.
 
@@ -16,10 +28,6 @@ from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.eyes import Eyes, Sight
 from fast_sam2_ros.latency import StageClock
@@ -35,6 +43,9 @@ from fast_sam2_ros.region import Extent
 from fast_sam2_ros.results import Answer, fetch, StepResult
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.sam2.parts import check_frame, Decoded
+import numpy as np
+import torch
+from torch import Tensor
 
 WARM_UP_FRAME = np.zeros((48, 64, 3), np.uint8)
 WARM_UP_BOX = (16.0, 12.0, 48.0, 36.0)
@@ -169,17 +180,17 @@ class Tracker:
 
     @property
     def dtype(self) -> str:
-        """What the model computes in: 'float32' or 'bfloat16'."""
+        """Return what the model computes in: 'float32' or 'bfloat16'."""
         return self._parts.stages.dtype
 
     @property
     def compiled(self) -> bool:
-        """Whether steps run as compiled graphs."""
+        """Return whether steps run as compiled graphs."""
         return self._parts.stages.compiled
 
     @torch.inference_mode()
     def warm_up(
-        self, keep_ratios: Sequence[float], targets: int = 1, compile: bool = True
+        self, keep_ratios: Sequence[float], targets: int = 1, compile: bool = True  # noqa: A002
     ) -> str:
         """
         Run the steady step of 1 and of `targets` targets at every keep ratio, and compile it.
@@ -212,22 +223,22 @@ class Tracker:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The token grid's height and width."""
+        """Return the token grid's height and width."""
         return self._parts.grid
 
     @property
     def has_target(self) -> bool:
-        """Whether there is a target to follow."""
+        """Return whether there is a target to follow."""
         return self._target is not None
 
     @property
     def bank_bytes(self) -> int:
-        """The size of the memory bank, fixed until a keep ratio changes."""
+        """Return the size of the memory bank, fixed until a keep ratio changes."""
         return self.bank.nbytes
 
     @property
     def router(self) -> str:
-        """The name of the router."""
+        """Return the name of the router."""
         return self._router.name
 
     def aim(self, text: str) -> None:
@@ -236,7 +247,7 @@ class Tracker:
 
     @property
     def keep_ratio(self) -> float:
-        """The share of a frame's tokens that take part in memory attention, in (0, 1]."""
+        """Return the share of a frame's tokens that take part in memory attention, in (0, 1]."""
         return self._keep_ratio
 
     @keep_ratio.setter
@@ -245,7 +256,7 @@ class Tracker:
 
     @property
     def memory_keep_ratio(self) -> float:
-        """The share of a frame's tokens that is remembered; `keep_ratio` unless it was set."""
+        """Return the share of tokens that is remembered; `keep_ratio` unless it was set."""
         return self._keep_ratio if self._memory_keep_ratio is None else self._memory_keep_ratio
 
     @memory_keep_ratio.setter

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Start the tracker and bring it up.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Start the tracker and bring it up.
 
     ros2 launch fast_sam2_ros tracker.launch.py image:=/camera/image_raw
     ros2 launch fast_sam2_ros tracker.launch.py --show-args
@@ -14,22 +27,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fast_sam2_ros.node.parameters import about, names, Settings
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 from launch.actions import (
-    DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler,
-    SetEnvironmentVariable)
+    DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler, SetEnvironmentVariable)
 from launch.conditions import IfCondition
 from launch.events import matches_action
-from launch.substitutions import (
-    EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution)
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
-
-from fast_sam2_ros.node.parameters import about, names, Settings
 
 RVIZ_TOPICS = ('segmentation/overlay', 'segmentation/mask', 'target_pose')
 """What config/tracker.rviz shows of the node, there in the root namespace."""
@@ -51,11 +61,11 @@ def generate_launch_description() -> LaunchDescription:
                         'name: what is subscribed to is then this name and /compressed.'),
         DeclareLaunchArgument(
             'depth', default_value='depth',
-            description='Topic of depth images that are registered to the camera\'s, for '
+            description="Topic of depth images that are registered to the camera's, for "
                         'target_pose.'),
         DeclareLaunchArgument(
             'camera_info', default_value='camera_info',
-            description='Topic of the camera\'s calibration, for target_pose.'),
+            description="Topic of the camera's calibration, for target_pose."),
         DeclareLaunchArgument(
             'namespace', default_value='',
             description='Namespace of the node and of its topics.'),
@@ -70,7 +80,7 @@ def generate_launch_description() -> LaunchDescription:
             'rviz', default_value='false', description='Open RViz too (package rviz2).'),
         DeclareLaunchArgument(
             'fixed_frame', default_value='camera_optical_frame',
-            description='The frame that RViz draws in: the camera\'s, or another one on tf.'),
+            description="The frame that RViz draws in: the camera's, or another one on tf."),
         DeclareLaunchArgument(
             'log_level', default_value='info',
             description='debug, info, warn, error or fatal.'),

@@ -1,17 +1,29 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Pixels of cameras to RGB, against pixels that are laid out and worked out by hand here."""
 
 import array
-import zlib
 from pathlib import Path
+import zlib
 
 import cv2
+from fast_sam2_ros import encodings
+from fast_sam2_ros.encodings import decode, ENCODINGS, to_rgb
+from fast_sam2_ros.errors import InputError
 import numpy as np
 import pytest
-from fast_sam2_ros import encodings
-from fast_sam2_ros.encodings import ENCODINGS, decode, to_rgb
-from fast_sam2_ros.errors import InputError
 
 HEIGHT, WIDTH = 4, 6
 RANDOM = np.random.default_rng(0)
@@ -191,7 +203,7 @@ def compressed(suffix: str, pixels: np.ndarray, *settings: int) -> bytes:
 
 @pytest.mark.parametrize('format', [
     'png', 'bgr8; png compressed bgr8', 'rgb8; png compressed bgr8', '8UC3; png compressed ', ''])
-def test_png_is_read_exactly(format):
+def test_png_is_read_exactly(format):  # noqa: A002
     np.testing.assert_array_equal(decode(compressed('.png', RGB), format), RGB)
 
 
@@ -199,7 +211,7 @@ def test_png_is_read_exactly(format):
     ('.jpg', (cv2.IMWRITE_JPEG_QUALITY, 98), 'rgb8; jpeg compressed bgr8'),
     ('.jpg', (cv2.IMWRITE_JPEG_QUALITY, 98), 'jpeg'),
     ('.webp', (cv2.IMWRITE_WEBP_QUALITY, 98), 'webp')])
-def test_jpeg_and_webp_are_read_nearly(suffix, settings, format):
+def test_jpeg_and_webp_are_read_nearly(suffix, settings, format):  # noqa: A002
     smooth = np.broadcast_to(np.array([200, 100, 20], np.uint8), (16, 24, 3))
     pixels = decode(compressed(suffix, smooth, *settings), format).astype(int)
     assert pixels.shape == (16, 24, 3)
@@ -215,7 +227,7 @@ def test_what_was_compressed_as_rgb_has_red_and_blue_exchanged_in_the_file():
 
 def test_grey_pictures_and_those_of_16_bits_are_read_as_their_raw_ones():
     grey = np.full((16, 16), 77, np.uint8)
-    for data, format in ((compressed('.png', grey), 'mono8; png compressed '),
+    for data, format in ((compressed('.png', grey), 'mono8; png compressed '),  # noqa: A001
                          (compressed('.jpg', grey), 'mono8; jpeg compressed ')):
         assert (decode(data, format) == 77).all() and decode(data, format).shape == (16, 16, 3)
     wide = 256 * grey.astype(np.uint16) + 99
@@ -233,7 +245,7 @@ def test_a_compressed_mosaic_is_read_in_colour(pattern, bits):
 
 @pytest.mark.parametrize('format', [
     '16UC1; compressedDepth', '32FC1; compressedDepth png', '16UC1; png compressed '])
-def test_compressed_depth_is_refused_for_what_it_is(format):
+def test_compressed_depth_is_refused_for_what_it_is(format):  # noqa: A002
     with pytest.raises(InputError, match='is depth; subscribe to the colour image'):
         decode(bytes(12) + compressed('.png', RGB[..., 0].astype(np.uint16)), format)
 

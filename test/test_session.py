@@ -1,20 +1,31 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """A session and its targets' lives, with a tracker and a grounder that answer as they are told."""
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import pytest
-import torch
-
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.grounding.result import Grounding, NotFound
-from fast_sam2_ros.sam2.loaded import LikenessLevels
-from fast_sam2_ros.session import Session, targets_in, TargetState
 from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.results import StepResult
+from fast_sam2_ros.sam2.loaded import LikenessLevels
+from fast_sam2_ros.session import Session, targets_in, TargetState
+import numpy as np
+import pytest
+import torch
 
 FRAME = np.full((48, 64, 3), 120, dtype=np.uint8)
 BOX = Prompt(box=(8.0, 8.0, 40.0, 40.0), points=None, labels=None, mask=None)
@@ -524,7 +535,7 @@ def test_too_many_targets_are_refused_and_named(tracker, grounder):
     session.set_text('cat; dog; bird')
     report = session.process(FRAME, 0.0)
     assert [each.text for each in report.targets] == ['cat', 'dog']
-    assert "max_targets is 2: bird" in report.message
+    assert 'max_targets is 2: bird' in report.message
     session.set_text('cat; dog')
     assert 'max_targets' not in session.process(FRAME, 0.1).message
     with pytest.raises(ParameterError, match='max_targets'):

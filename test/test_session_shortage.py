@@ -1,17 +1,30 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """A device that runs out of memory, with the embedded model: fewer tokens, the same target."""
 
 from types import SimpleNamespace
 
-from fast_sam2_ros import prompting, tracker as tracker_module
+import cv2
+from fast_sam2_ros import prompting
+from fast_sam2_ros import tracker as tracker_module
 from fast_sam2_ros.demo.scene import cut_out, Scene
 from fast_sam2_ros.errors import DeviceMemoryError
 from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.loaded import LoadedModel
 from fast_sam2_ros.session import Session, session_on, TargetState
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -28,7 +41,7 @@ def loaded() -> LoadedModel:
 
 @pytest.fixture
 def device(monkeypatch):
-    """A device with memory for the attention of so large a share of the tokens."""
+    """Stand for a device with memory for the attention of so large a share of the tokens."""
     device = SimpleNamespace(holds=1.0, failed=0)
     attend = tracker_module.attend
 

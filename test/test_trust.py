@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Checkpoints that mean harm: code in pickles, sizes beyond all measure, paths to anything."""
 
 from __future__ import annotations
@@ -16,12 +28,6 @@ import struct
 from types import SimpleNamespace
 import zipfile
 
-import pytest
-from safetensors.torch import save_file
-import torch
-import transformers
-from transformers import CLIPConfig, CLIPModel, Sam2VideoModel
-
 from fast_sam2_ros import trust
 from fast_sam2_ros.errors import CheckpointError, FastSam2Error
 from fast_sam2_ros.grounding import load_grounder
@@ -34,6 +40,11 @@ from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.embedded import load_embedded
 from fast_sam2_ros.sam2.meta import HieraSize, read_state_dict, video_config
 from fast_sam2_ros.training.embedded import Trainer
+import pytest
+from safetensors.torch import save_file
+import torch
+import transformers
+from transformers import CLIPConfig, CLIPModel, Sam2VideoModel
 
 TINY = {'hidden_size': 32, 'intermediate_size': 48, 'num_hidden_layers': 2,
         'num_attention_heads': 2}
@@ -272,7 +283,7 @@ def test_files_beyond_the_memory_of_the_machine_are_refused(
 
 
 def test_archive_that_unpacks_to_more_is_refused(tmp_path: Path) -> None:
-    """PyTorch compresses nothing, so an archive that does is none of its."""
+    """No file of PyTorch is compressed, so an archive that is cannot be one."""
     torch.save({'model': {'weight': torch.zeros(1 << 16)}}, tmp_path / 'whole.pt')
     with (zipfile.ZipFile(tmp_path / 'whole.pt') as whole,
           zipfile.ZipFile(tmp_path / 'small.pt', 'w', zipfile.ZIP_DEFLATED) as small):

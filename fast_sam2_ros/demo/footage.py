@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What the demo's camera films: the rendered scene or a video, and the goals that go with it."""
 
 from __future__ import annotations
@@ -9,16 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from fast_sam2_ros.demo.scene import Goal, Scene
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.media import open_media
+import numpy as np
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One frame of the camera.
+    """
+    One frame of the camera.
 
     index from 0 on, stamp in seconds from the first frame on, image (H, W, 3) uint8 RGB, truth:
     label to mask (H, W) uint8, or None where no truth is known.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What a run of the demo answered: judged against the truth, drawn, and written to files."""
 
 from __future__ import annotations
@@ -9,23 +21,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import zlib
 
-import numpy as np
-
-from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 from fast_sam2_ros.demo.footage import Footage, Shot
 from fast_sam2_ros.demo.scene import Goal
+from fast_sam2_ros.drawing.caption import Caption
+from fast_sam2_ros.drawing.contact_sheet import contact_sheet
+from fast_sam2_ros.drawing.overlay import draw
 from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.media import VideoWriter, write_image
-from fast_sam2_ros.drawing.caption import Caption
-from fast_sam2_ros.drawing.overlay import draw
-from fast_sam2_ros.recording import FrameRecord, Summary, summarise, write_track
+from fast_sam2_ros.recording import FrameRecord, summarise, Summary, write_track
+import numpy as np
 
 SHEET = 12  # pictures on the contact sheet
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one frame: the record (its iou not yet known), the mask, words.
+    """
+    What came back for one frame: the record (its iou not yet known), the mask, words.
 
     size: (H, W); packed: the mask, a bit for each pixel, compressed, since a run keeps them all;
     kept: (h, w) bool, the retained tokens, or None.
@@ -54,7 +66,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the demo.
+    """
+    A run of the demo.
 
     answers: by the index of the frame; seconds: what they took; sent: frames that the camera
     sent; fallback: why another model than the wanted one ran, or None.
@@ -71,7 +84,8 @@ class Run:
 
 @dataclass(frozen=True)
 class GoalResult:
-    """How one goal was answered.
+    """
+    How one goal was answered.
 
     frames: answered under this goal; tracked: of them, with the target tracked; delay: seconds
     from the goal to the stamp of the first tracked frame, None for none; mean_iou: None where no

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """`fast-sam2 demo`: a camera, the tracker, goals in words, and the truth to compare with."""
 
 from __future__ import annotations
@@ -96,12 +108,11 @@ def _footage(arguments: argparse.Namespace) -> Footage:
 
 def _run_live(footage: Footage, arguments: argparse.Namespace) -> Run:
     try:
-        import rclpy  # noqa: F401  (only to tell a missing ROS from a fault of ours)
-
         import fast_sam2_ros.msg  # noqa: F401
+        import rclpy  # noqa: F401  (only to tell a missing ROS from a fault of ours)
     except ImportError as error:
         raise InputError(
-            f'ROS 2 and this package\'s messages are not found ({error}): source tools/env.sh of '
+            f"ROS 2 and this package's messages are not found ({error}): source tools/env.sh of "
             'a built checkout, or use --no-ros') from error
     from fast_sam2_ros.node.demo import run_live
 
@@ -110,10 +121,9 @@ def _run_live(footage: Footage, arguments: argparse.Namespace) -> Run:
 
 def run_core(footage: Footage, arguments: argparse.Namespace) -> Run:
     """Run the session over every frame, without ROS."""
-    from tqdm import tqdm
-
     from fast_sam2_ros.demo.result import Answer, Run
     from fast_sam2_ros.recording import record
+    from tqdm import tqdm
 
     session = open_session_from(arguments)
     goals = {goal.index: goal.text for goal in footage.goals}

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A camera moving along a wall of real photographs, with the true mask of every frame.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+A camera moving along a wall of real photographs, with the true mask of every frame.
 
 The photographs come from the wheel of scikit-image, the outlines of what they show were drawn by
 hand once (``outlines.json``). A pinhole camera pans, approaches, tilts and rolls in front of the
@@ -16,9 +29,8 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.errors import InputError, ParameterError
+import numpy as np
 
 OUTLINES = Path(__file__).with_name('outlines.json')
 WALL = (2250, 1100)  # units, width and height; one unit is one pixel at a distance of FOCAL
@@ -30,7 +42,8 @@ EXPOSURE = 1 / 60  # seconds
 
 @dataclass(frozen=True)
 class Goal:
-    """A text goal of the script: from frame `index` on the user asks for `text`.
+    """
+    A text goal of the script: from frame `index` on the user asks for `text`.
 
     `present` is False for a thing that is not there, to which the right answer is 'not found', and
     None where nobody knows.
@@ -88,7 +101,8 @@ DURATION = 18.0  # seconds
 
 
 def photograph_path(name: str) -> Path:
-    """Find a photograph in the data folder of the installed scikit-image, without importing it.
+    """
+    Find a photograph in the data folder of the installed scikit-image, without importing it.
 
     Raise InputError where scikit-image or the file is missing.
     """
@@ -109,7 +123,8 @@ def read_outlines() -> dict:
 
 @lru_cache(maxsize=None)
 def cut_out(label: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the photograph that shows `label` and its outline.
+    """
+    Return the photograph that shows `label` and its outline.
 
     The photograph is (H, W, 3) uint8 RGB, the outline (n, 2) float64 in its pixels.
     """
@@ -135,7 +150,8 @@ def _ease(times: np.ndarray, values: np.ndarray, time: float) -> np.ndarray:
 
 
 class Scene:
-    """The frames, their truth and the script of text goals.
+    """
+    The frames, their truth and the script of text goals.
 
     Parameters: `rate` in frames a second of scene time (the scene always lasts `DURATION`
     seconds), `size` = (width, height) of a frame in pixels, `seed` of noise and camera shake.
@@ -177,7 +193,8 @@ class Scene:
         return [goal for goal in self.goals if goal.index <= index][-1]
 
     def frame(self, index: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Render one frame.
+        """
+        Render one frame.
 
         Return the image (H, W, 3) uint8 RGB and, for every picture on the wall, the true mask of
         the thing that it shows, (H, W) uint8 of 0 and 1, all zero where it is out of view.

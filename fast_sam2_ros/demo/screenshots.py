@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Make the pictures of the documents: the overlay on the demo's scene, and the demo's own sheet.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Make the pictures of the documents: the overlay on the demo's scene, and the demo's own sheet.
 
     python -m fast_sam2_ros.demo.screenshots docs/overlay.jpg
     python -m fast_sam2_ros.demo.screenshots docs/demo.jpg --of out/demo.png
@@ -12,14 +25,13 @@ import argparse
 from pathlib import Path
 
 import cv2
-import numpy as np
-
-from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 from fast_sam2_ros.demo.scene import Scene
-from fast_sam2_ros.media import read_image
 from fast_sam2_ros.drawing.caption import caption
+from fast_sam2_ros.drawing.contact_sheet import contact_sheet
 from fast_sam2_ros.drawing.overlay import draw
+from fast_sam2_ros.media import read_image
 from fast_sam2_ros.session import open_session
+import numpy as np
 
 SHOTS = (('cat; cup and saucer', 72, False), ('cat', 30, True),
          ('cat; cup and saucer', 115, False), ('cat', 84, False))

@@ -1,19 +1,31 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Several pictures on one sheet."""
 
 from __future__ import annotations
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.drawing.lettering import write
 from fast_sam2_ros.drawing.palette import INK, PAPER
+import numpy as np
 
 
 def contact_sheet(pictures: list[np.ndarray], columns: int = 4, width: int = 480,
                   title: str = '') -> np.ndarray:
-    """Lay pictures (H, W, 3) uint8 RGB out row by row, each scaled to `width` pixels.
+    """
+    Lay pictures (H, W, 3) uint8 RGB out row by row, each scaled to `width` pixels.
 
     Return (H', W', 3) uint8 RGB with a margin and, where given, a title line.
     """

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Words on pictures, in any script that there is a font for.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Words on pictures, in any script that there is a font for.
 
 OpenCV 5 carries fonts for Latin, Cyrillic, Greek, Hebrew, Arabic, Chinese, Japanese and Korean.
 OpenCV 4 draws ASCII alone; other letters are then spelled without their marks or as numbers.
@@ -12,9 +25,8 @@ from functools import lru_cache
 import unicodedata
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.drawing.palette import Colour
+import numpy as np
 
 LONGEST = 200
 """So many letters of a text are looked at; a goal may have 100,000."""
@@ -60,7 +72,8 @@ def width_of(text: str, size: int, bold: bool = False) -> int:
 
 def write(picture: np.ndarray, text: str, x: int, y: int, size: int, colour: Colour,
           bold: bool = False) -> int:
-    """Write on (H, W, 3) uint8 with the base line at y, in colours of the picture's order.
+    """
+    Write on (H, W, 3) uint8 with the base line at y, in colours of the picture's order.
 
     Return the x behind the text.
     """

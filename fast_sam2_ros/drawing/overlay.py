@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Pictures for people: the masks on the image, their names, and a strip of figures below."""
 
 from __future__ import annotations
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.drawing.caption import Caption
 from fast_sam2_ros.drawing.lettering import fit, width_of, write
 from fast_sam2_ros.drawing.palette import ALARMS, Colour, colour_of, INK, PAPER, STATE_COLOURS
 from fast_sam2_ros.drawing.strip import draw_strip
+import numpy as np
 
 TINT = 0.36
 """Share of its colour on a target's pixels."""
@@ -20,7 +31,8 @@ SPECK = 4e-4
 
 def draw(image: np.ndarray, mask: np.ndarray, text: Caption,
          kept: np.ndarray | None = None, truth: np.ndarray | None = None) -> np.ndarray:
-    """Draw the targets' masks, their labels and a strip of figures on a copy of an image.
+    """
+    Draw the targets' masks, their labels and a strip of figures on a copy of an image.
 
     image: (H, W, 3) uint8 RGB; mask: (H, W), the id of the target on each pixel (any number where
     the caption has no targets), 0 beside them; truth: (H, W), not zero on the target, drawn as a
@@ -67,7 +79,8 @@ def _masks(mask: np.ndarray, text: Caption) -> dict[int, tuple[str, np.ndarray]]
 
 
 def _paint(picture: np.ndarray, mask: np.ndarray, colour: Colour) -> tuple[int, int]:
-    """Tint the mask, (H, W) uint8 of 0 and 1, and draw its edges but those of specks.
+    """
+    Tint the mask, (H, W) uint8 of 0 and 1, and draw its edges but those of specks.
 
     Return x and y of the highest point of its largest part.
     """

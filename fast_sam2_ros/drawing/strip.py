@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The strip at the bottom of a picture: what the tracker says, and where the time went."""
 
 from __future__ import annotations
@@ -7,22 +19,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.drawing.lettering import fit, width_of, write
 from fast_sam2_ros.drawing.palette import (
     ALARMS, Colour, colour_of, DIM, INK, PAPER, STAGE_COLOURS, STATE_COLOURS)
+import numpy as np
 
 if TYPE_CHECKING:
-    from fast_sam2_ros.latency import Latency
     from fast_sam2_ros.drawing.caption import Caption, Named
+    from fast_sam2_ros.latency import Latency
 
 GAP = '   '
 STAGES = ('encode', 'route', 'attend', 'decode', 'remember')
 
 
 def draw_strip(picture: np.ndarray, top: int, text: Caption, size: int, lines: int) -> None:
-    """Draw one or two `lines` over a picture's rows from `top` on, in letters of `size` pixels.
+    """
+    Draw one or two `lines` over a picture's rows from `top` on, in letters of `size` pixels.
 
     The first has the state, the goals and figures, the second what took how long, or why there is
     nothing to see. Where there is little room, figures give way to the goals.
@@ -67,7 +79,8 @@ def _figures(text: Caption) -> list[str]:
 
 
 def _sign(picture: np.ndarray, state: str, x: int, y: int, size: int, colour: Colour) -> int:
-    """Draw a state's sign, which needs no colour: a dot, a lens, a cross, a line; return its end.
+    """
+    Draw a state's sign, which needs no colour: a dot, a lens, a cross, a line; return its end.
 
     These are tracking, searching, lost and idle.
     """
@@ -110,7 +123,8 @@ def _write_goals(picture: np.ndarray, goals: list[tuple[str, Named | None]], x: 
 
 
 def _latency_bar(picture: np.ndarray, latency: Latency, x: int, y: int, size: int) -> None:
-    """Draw the stages' shares of a step as one bar, and their names with their colours.
+    """
+    Draw the stages' shares of a step as one bar, and their names with their colours.
 
     What is not of a stage, such as a search, comes last, and is named first where it is much.
     """

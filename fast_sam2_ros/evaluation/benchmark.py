@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Time every stage of a step: warm, with a full memory, every variant in the same run.
 
@@ -22,19 +34,14 @@ import sys
 import textwrap
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-from tqdm import tqdm
-
 from fast_sam2_ros.arguments import names, paths, ratios
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.evaluation import benchmark_report as report
 from fast_sam2_ros.evaluation.benchmark_rows import (
     ALL_TOKENS, Costs, make_rows, Measured, merge, TOTAL_KEYS)
 from fast_sam2_ros.evaluation.contenders import (
-    boxes, Contender, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, REFERENCES,
-    Transformers, Variant)
+    boxes, Contender, FRAME_SIZE, HF, OFFICIAL, Official, OURS, Ours, REFERENCES, Transformers,
+    Variant)
 from fast_sam2_ros.evaluation.costs import count_flops, graph_bytes, held_bytes, working_bytes
 from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.official import official_is_installed, official_pair
@@ -44,6 +51,10 @@ from fast_sam2_ros.sam2.checkpoint import (
 from fast_sam2_ros.sam2.meta import SIZES
 from fast_sam2_ros.sam2.resize import check_image_size
 from fast_sam2_ros.sam2.stages import DTYPES
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
 
 FULL_SIZE = 1024  # pixels a side of SAM 2's own input
 OFFICIAL_STEP = 64  # image sizes that Meta's predictor takes are multiples of it

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The result of `fast-sam2 benchmark`: its rows, what they say beside each other, and its files.
 
@@ -14,13 +26,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.contenders import HF, OFFICIAL, OURS, Variant
 from fast_sam2_ros.evaluation.costs import TOTAL
 from fast_sam2_ros.evaluation.rows import read_json
 from fast_sam2_ros.latency import STAGES
+import numpy as np
 
 KEYS = ('model', 'implementation', 'device', 'dtype', 'compiled', 'keep_ratio', 'targets', 'stage',
         'median_ms', 'p95_ms', 'gflop', 'peak_bytes', 'image_size', 'dense_conditioning', 'run')
@@ -58,7 +69,7 @@ class Costs:
 
     @property
     def peak_bytes(self) -> int:
-        """The model, the stream, compiled graphs, and the peak of the working memory."""
+        """Return the model, the stream, compiled graphs, and the peak of the working memory."""
         return self.weights_bytes + self.state_bytes + self.graph_bytes + self.working_bytes
 
 

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What the validation clips show: held-out pictures, and the words for what is in them."""
 
 from __future__ import annotations
@@ -9,14 +21,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.training.clips import (
-    cut_out, Cutout, load_stamps, load_yolo_photos, Photo, PHOTOS_HELD_OUT, split,
-    STAMPS_HELD_OUT)
+    cut_out, Cutout, load_stamps, load_yolo_photos, Photo, PHOTOS_HELD_OUT, split, STAMPS_HELD_OUT)
+import numpy as np
 
 # What a person would call the held-out stamps, by the names of their files; others are not shown.
 WORDS = {

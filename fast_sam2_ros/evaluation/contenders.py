@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 What can be timed side by side: this package's tracker, and the two references, frame by frame.
 
@@ -17,17 +29,16 @@ from dataclasses import asdict, dataclass
 import time
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-from torch import nn, Tensor
-
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.official import build_official, open_state, track
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.sam2.checkpoint import LoadedModel
 from fast_sam2_ros.sam2.loaded import Preprocess
 from fast_sam2_ros.sam2.parts import to_pixels
-from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.tracker import Tracker
+import numpy as np
+import torch
+from torch import nn, Tensor
 
 OURS, HF, OFFICIAL = 'ours', 'hf', 'official'
 REFERENCES = (HF, OFFICIAL)

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 What a step costs besides time: floating-point operations by stage, and memory.
 
@@ -18,12 +30,11 @@ from pathlib import Path
 import tempfile
 from unittest import mock
 
+from fast_sam2_ros.latency import StageClock
 import torch
 from torch import nn, Tensor
 from torch.profiler import profile, ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
-
-from fast_sam2_ros.latency import StageClock
 
 TOTAL = 'total'
 # Whose objects are looked into for tensors.

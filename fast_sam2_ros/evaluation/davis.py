@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Videos with a mask for every frame in the layout of DAVIS, and the names of their targets."""
 
 from __future__ import annotations
@@ -9,10 +21,9 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.media import IMAGE_SUFFIXES, read_image, read_mask
+import numpy as np
 
 RESOLUTION = '480p'
 FRAMES_PER_SECOND = 24.0  # of the DAVIS videos; gives the frames their stamps
@@ -50,7 +61,8 @@ class Sequence:
 
 
 def load_davis(root: Path, names: Collection[str] | None = None) -> list[Sequence]:
-    """Find the sequences of a DAVIS folder, all or the named ones.
+    """
+    Find the sequences of a DAVIS folder, all or the named ones.
 
     `root` holds JPEGImages/480p/NAME/*.jpg and Annotations/480p/NAME/*.png. Raise InputError
     where a sequence is missing, or has not one mask for each frame.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 How often a describer puts a target in the right words, and whether they find it again.
 
@@ -21,9 +33,6 @@ import time
 from typing import Any
 
 import cv2
-import numpy as np
-from tqdm import tqdm
-
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
 from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import jaccard
@@ -34,6 +43,8 @@ from fast_sam2_ros.grounding.result import Grounding
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.training.clips import (
     Cutout, load_stamps, load_yolo_photos, Photo, PHOTOS_HELD_OUT, split, STAMPS_HELD_OUT)
+import numpy as np
+from tqdm import tqdm
 
 LEAST_AREA = 0.02  # of a photograph: smaller objects are not asked about
 SCENE_SIZE = (640, 480)  # width and height of the photographs that stamps are pasted on

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether something that is sampled over hours grows, and how sure that is.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Whether something that is sampled over hours grows, and how sure that is.
 
 What a process takes is no independent noise about a line: it follows what the process is asked,
 comes back with it, and jumps now and then. So the slope is the median of the slopes between all
@@ -42,7 +55,8 @@ class Slope:
 
 def slope(times: Sequence[float], values: Sequence[float], block: float,
           seed: int = 0) -> Slope | None:
-    """Return how `values` grow over `times` in seconds, both (N,); None for too few of them.
+    """
+    Return how `values` grow over `times` in seconds, both (N,); None for too few of them.
 
     block: seconds of a stretch that is drawn as a whole, at least the time after which things
     repeat themselves; a quarter of all is drawn at most.
@@ -67,7 +81,8 @@ def slope(times: Sequence[float], values: Sequence[float], block: float,
 
 
 def _widening(stretches: float) -> float:
-    """Return how much wider an interval is for being found from a few stretches, 4 or more.
+    """
+    Return how much wider an interval is for being found from a few stretches, 4 or more.
 
     What is left around a fitted line is smaller than what was there by its two degrees of freedom,
     and few draws call for Student's distribution in place of the normal one, whose quantiles are

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""`fast-sam2 evaluate`: J and F on videos with masks, for models, routers and keep ratios.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+`fast-sam2 evaluate`: J and F on videos with masks, for models, routers and keep ratios.
 
 The protocol is the one of the semi-supervised DAVIS benchmark: the target is given on the first
 frame, and neither the first nor the last frame counts. With `--prompt text` only the words are
@@ -19,22 +32,20 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-from tqdm import tqdm
-
-from fast_sam2_ros.arguments import (
-    add_model_arguments, names, numbers, paths, ratio, ratios)
+from fast_sam2_ros.arguments import add_model_arguments, names, numbers, paths, ratio, ratios
 from fast_sam2_ros.errors import FastSam2Error, InputError, ParameterError
-from fast_sam2_ros.evaluation import report, rows as results
-from fast_sam2_ros.evaluation.davis import (
-    bounding_box, load_davis, read_expressions, Sequence)
+from fast_sam2_ros.evaluation import report
+from fast_sam2_ros.evaluation import rows as results
+from fast_sam2_ros.evaluation.davis import bounding_box, load_davis, read_expressions, Sequence
 from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.metrics import boundary_f, jaccard, over_time
 from fast_sam2_ros.evaluation.rows import BASELINE, mean_row, Result, Row
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.pruning.routers import ROUTERS
 from fast_sam2_ros.sam2.checkpoint import load_model, resolve_device
 from fast_sam2_ros.session import session_on
-from fast_sam2_ros.prompt import Prompt
+import numpy as np
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from fast_sam2_ros.sam2.loaded import LoadedModel
@@ -75,7 +86,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """What to track: the sequences, how their targets are given, and what these are called.
+    """
+    What to track: the sequences, how their targets are given, and what these are called.
 
     `expressions` holds a text for every sequence, or nothing where targets are not named.
     """
@@ -272,7 +284,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                        help='what the model computes in: float32, bfloat16 or auto (default: '
                             'float32)')
     group.add_argument('--roi', type=numbers, default=[0.0], metavar='R,R',
-                       help='encode a window around the target, of this share of the frame\'s '
+                       help="encode a window around the target, of this share of the frame's "
                             'sides; 0 for whole frames (default: 0)')
     group.add_argument('--roi-refresh', type=int, default=10, metavar='N',
                        help='then encode the whole frame every N frames (default: %(default)s)')

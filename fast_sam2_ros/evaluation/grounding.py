@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 How often the embedded grounder finds what is there, and "finds" what is not.
 
@@ -22,9 +34,6 @@ import time
 from typing import Any
 
 import cv2
-import numpy as np
-from tqdm import tqdm
-
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.evaluation.cast import WORDS
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions
@@ -37,6 +46,8 @@ from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.training.clips import COCO_NAMES, PHOTOS_HELD_OUT, split
 from fast_sam2_ros.training.words import load_outlined, OutlinedPhoto
+import numpy as np
+from tqdm import tqdm
 
 # In none of the pictures of the scene and of DAVIS.
 ABSENT = (

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How well a mask fits the truth: region similarity J and contour accuracy F.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+How well a mask fits the truth: region similarity J and contour accuracy F.
 
 Both, and what is said of them over a video (mean, recall and decay), as Perazzi et al., "A
 Benchmark Dataset and Evaluation Methodology for Video Object Segmentation", CVPR 2016, section 4,
@@ -23,7 +36,8 @@ QUARTERS = 4
 
 @dataclass(frozen=True)
 class OverTime:
-    """What J or F was over the frames of a video.
+    """
+    What J or F was over the frames of a video.
 
     mean: over the frames, in [0, 1]; recall: the share of frames above 0.5; decay: how much the
     first quarter of the frames is better than the last, in [-1, 1].
@@ -35,7 +49,8 @@ class OverTime:
 
 
 def over_time(values: Sequence[float]) -> OverTime:
-    """Return the mean, the recall and the decay of J or F, one value a frame, one at least.
+    """
+    Return the mean, the recall and the decay of J or F, one value a frame, one at least.
 
     The quarters meet at the frames nearest to 1/4, 1/2 and 3/4 of the way (the later one of two
     as near), and a frame at which two meet is in both, as the benchmark has it.
@@ -65,7 +80,8 @@ def jaccard(mask: np.ndarray, truth: np.ndarray) -> float:
 
 
 def contour(mask: np.ndarray) -> np.ndarray:
-    """Return the contour of a mask (H, W), one pixel wide, as (H, W) bool.
+    """
+    Return the contour of a mask (H, W), one pixel wide, as (H, W) bool.
 
     A pixel is on it when it differs from its right, lower or lower right neighbour. There is
     nothing to differ from outside the image.
@@ -76,7 +92,8 @@ def contour(mask: np.ndarray) -> np.ndarray:
 
 
 def boundary_f(mask: np.ndarray, truth: np.ndarray, bound: float = BOUND) -> float:
-    """Return F, the harmonic mean of precision and recall of the contour of a mask (H, W).
+    """
+    Return F, the harmonic mean of precision and recall of the contour of a mask (H, W).
 
     A contour pixel matches when the other contour has one within `bound` times the diagonal,
     rounded up to pixels. 1 where neither mask has a contour, 0 where only one has.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Meta's `sam2` video predictor: random weights that both packages share, and frame by frame.
 
@@ -17,10 +29,9 @@ import tempfile
 from typing import Any, TYPE_CHECKING
 from unittest import mock
 
+from fast_sam2_ros.sam2.meta import load_meta, SIZES, video_config
 import torch
 from torch import nn, Tensor
-
-from fast_sam2_ros.sam2.meta import load_meta, SIZES, video_config
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel

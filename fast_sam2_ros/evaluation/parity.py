@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Check that the tracker returns what the reference implementations return on the same weights.
 
@@ -18,21 +30,20 @@ import json
 from typing import Any, TYPE_CHECKING
 from unittest import mock
 
-import numpy as np
-import torch
-from torch import nn, Tensor
-from tqdm import tqdm
-
 from fast_sam2_ros.arguments import names
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.contenders import REFERENCES
 from fast_sam2_ros.evaluation.environment import environment
 from fast_sam2_ros.evaluation.official import (
     official_is_installed, official_pair, open_state, randomise, seeded, track)
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.sam2.checkpoint import LoadedModel, Preprocess, resolve_device
 from fast_sam2_ros.sam2.meta import SIZES, video_config
-from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.tracker import Tracker
+import numpy as np
+import torch
+from torch import nn, Tensor
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel

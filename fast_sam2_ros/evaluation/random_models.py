@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 `Sam2VideoModel`s with random weights: for timing in real shapes, and for tests in small ones.
 
@@ -15,12 +27,13 @@ that activations keep their scale.
 
 from __future__ import annotations
 
+from fast_sam2_ros.errors import ParameterError
+from fast_sam2_ros.sam2.meta import HieraSize
+from fast_sam2_ros.sam2.meta import SIZES as REAL_SIZES
+from fast_sam2_ros.sam2.meta import video_config
 import torch
 from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel
-
-from fast_sam2_ros.errors import ParameterError
-from fast_sam2_ros.sam2.meta import HieraSize, SIZES as REAL_SIZES, video_config
 
 PRESENT_BIAS = 10.0  # of the object score, so that random weights see their target
 # Scales the mask logits. On small grids one memory feature that bfloat16 rounds the other way can

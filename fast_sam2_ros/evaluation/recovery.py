@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 What happens when the target is lost, measured on rendered clips in which it is.
 
@@ -20,9 +32,6 @@ from pathlib import Path
 import sys
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
 from fast_sam2_ros.arguments import add_tracking_arguments, names, open_session_from
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, Sequence
@@ -33,6 +42,8 @@ from fast_sam2_ros.evaluation.rows import write_json
 from fast_sam2_ros.grounding.result import Grounder, Grounding, NotFound
 from fast_sam2_ros.media import read_mask
 from fast_sam2_ros.session import Session, TargetState
+import numpy as np
+from tqdm import tqdm
 
 POLICIES = OURS, RESET, MEMORY = ('ours', 'reset', 'memory')
 ALL = 'all'  # in place of a kind of story

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Validation clips rendered from real pictures that no training saw.
 
@@ -23,13 +35,12 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
-from tqdm import tqdm
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.cast import Material, Names
 from fast_sam2_ros.evaluation.davis import FRAMES_PER_SECOND, RESOLUTION
 from fast_sam2_ros.evaluation.stories import Clip, Director, IN_VIEW, LOST
+import numpy as np
+from tqdm import tqdm
 
 LENGTHS = {'text': 30, 'lost': 90}  # frames
 KINDS = {'text': (IN_VIEW,), 'lost': LOST}

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The result of `fast-sam2 evaluate`: its rows, their means, and the files that hold them."""
 
 from __future__ import annotations
@@ -9,9 +21,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fast_sam2_ros.errors import InputError, ParameterError
+import numpy as np
 
 MEAN = 'mean'  # in place of a sequence's name
 BASELINE = 'repeat-first-mask'
@@ -71,7 +82,7 @@ class Row:
 
     @property
     def setting(self) -> tuple:
-        """What was set: rows of the same belong to one mean."""
+        """Return what was set: rows of the same belong to one mean."""
         return tuple(getattr(self, key) for key in SETTING)
 
 

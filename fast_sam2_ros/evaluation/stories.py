@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The stories of the validation clips: who moves where, and when the target cannot be seen."""
 
 from __future__ import annotations
@@ -8,13 +20,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.cast import Material, Names, OUTLINED
 from fast_sam2_ros.evaluation.stage import (
-    Actor, film, light_for, look_at, mirrored, place, recoloured, Stage, WIDTH, HEIGHT)
+    Actor, film, HEIGHT, light_for, look_at, mirrored, place, recoloured, Stage, WIDTH)
 from fast_sam2_ros.training.clips import Cutout, Photo
+import numpy as np
 
 IN_VIEW = 'in view'
 LEAVES, HIDDEN, LOOKALIKE = LOST = ('leaves', 'hidden', 'look-alike')

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Class-activation maps: where, and whether, an image shows what a word means.
 
@@ -13,14 +25,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+from fast_sam2_ros.grounding.vocabulary import Meaning
+from fast_sam2_ros.grounding.words import WordHead
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite, normalise
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-
-from fast_sam2_ros.grounding.vocabulary import Meaning
-from fast_sam2_ros.grounding.words import WordHead
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite, normalise
 
 SCALES = (288, 448, 672)  # square root of the area of each level, pixels
 WINDOWS = (1, 3, 5)  # cells

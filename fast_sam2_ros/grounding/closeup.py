@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The part of an image that shows one target, for networks that look at whole pictures."""
 
 from __future__ import annotations
@@ -7,9 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
-
 from fast_sam2_ros.errors import InputError
+import numpy as np
 
 GREY = 127.0
 LEAST_SIDE = 64.0  # pixels
@@ -26,7 +37,7 @@ class Closeup:
     @classmethod
     def of(cls, image: np.ndarray, mask: np.ndarray, margin: float) -> Closeup:
         """
-        Cut a square about the target out of (H, W, 3), as far as the image goes.
+        Cut a square about the target out of an image, as far as that goes.
 
         mask: (H, W) bool with true pixels.  margin: the square's side over the longer side of the
         target's box. Raises InputError where the mask is empty or of another size.

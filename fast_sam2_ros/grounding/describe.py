@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Target to text: words for a target that was pointed at, by which it can be found again."""
 
 from __future__ import annotations
@@ -7,10 +19,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import cv2
-import numpy as np
-import torch
-from torch import Tensor
-
 from fast_sam2_ros.grounding.activation import resized
 from fast_sam2_ros.grounding.closeup import Closeup
 from fast_sam2_ros.grounding.naming import Names
@@ -19,6 +27,9 @@ from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.sam2.checkpoint import resolve_device
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2, normalise
 from fast_sam2_ros.sam2.parts import check_frame
+import numpy as np
+import torch
+from torch import Tensor
 
 EMBEDDED = 'embedded'
 # How closely the target is looked at: the picture's side over that of the target's box, the

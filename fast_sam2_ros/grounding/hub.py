@@ -1,20 +1,31 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Models and tokenizers of `transformers` that lie on this machine, loaded whole or not at all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-from transformers import (
-    AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase)
-
 from fast_sam2_ros.errors import CheckpointError, name_some
 from fast_sam2_ros.sam2.checkpoint import (
     check_weights, find_in_cache, quiet_transformers, split_hub_id, TOKENIZER_FILES)
 from fast_sam2_ros.trust import (
     check_model_fits, check_tokenizer_files, CONFIG_FILE, first_line, read_config)
+import torch
+from transformers import (
+    AutoConfig, AutoTokenizer, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase)
 
 
 def find_folder(name: str, kind: str) -> tuple[Path, str]:

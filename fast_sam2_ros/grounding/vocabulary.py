@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 From a sentence to what the embedded grounder looks for: ImageNet classes, trained words, a colour.
 
@@ -11,18 +23,17 @@ of the sentence ("standing in the water"), which is ignored.
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+import difflib
 from functools import lru_cache
 from pathlib import Path
-
-import yaml
+import re
 
 from fast_sam2_ros.errors import FastSam2Error
-from fast_sam2_ros.grounding.colours import COLOURS, colour_named
+from fast_sam2_ros.grounding.colours import colour_named, COLOURS
 from fast_sam2_ros.grounding.result import NotFound
+import yaml
 
 CLASSES = 1000
 HIERARCHY = Path(__file__).with_name('hierarchy.yaml')
@@ -165,7 +176,7 @@ class Vocabulary:
     def _match(self, tokens: list[str], start: int) -> int:
         """Return how many tokens from `start` form the longest known name, 0 for none."""
         for length in range(min(self._longest, len(tokens) - start), 0, -1):
-            if self._singular(' '.join(tokens[start : start + length])) is not None:
+            if self._singular(' '.join(tokens[start:start + length])) is not None:
                 return length
         return 0
 
@@ -236,7 +247,7 @@ class Vocabulary:
 def _normal(text: str) -> str:
     """Return lower-case words with single blanks: no hyphens, dots or possessives."""
     text = str(text).lower().replace('gray', 'grey').replace("'s", '')
-    return ' '.join(re.sub(r"[^a-z0-9]+", ' ', text).split())
+    return ' '.join(re.sub(r'[^a-z0-9]+', ' ', text).split())
 
 
 def _singulars(word: str) -> list[str]:

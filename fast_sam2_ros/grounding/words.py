@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The words trained here, for what ImageNet lacks, and how often each class fires on nothing."""
 
 from __future__ import annotations
@@ -7,13 +19,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.trust import check_file
+from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
 from torch import Tensor
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.trust import check_file
 
 LARGEST_HEAD = 64 << 20  # bytes
 WEIGHTS = Path(__file__).parent.parent / 'weights' / 'words.safetensors'

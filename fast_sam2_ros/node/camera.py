@@ -1,19 +1,37 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""A camera for where there is none: frames of a video, a folder or the demo scene on `image`.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+A camera for where there is none: frames of a video, a folder or the demo scene on `image`.
 
     camera_node --ros-args -p source:=/data/video.mp4 -p rate:=30.0 -p loop:=true
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator
+import sys
 from typing import Any
 
+from fast_sam2_ros.demo.scene import Scene
+from fast_sam2_ros.errors import FastSam2Error, ParameterError
+from fast_sam2_ros.media import open_media
+from fast_sam2_ros.node import images
+from fast_sam2_ros.node.running import begin, spin
 import numpy as np
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
+import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -21,12 +39,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-
-from fast_sam2_ros.demo.scene import Scene
-from fast_sam2_ros.errors import FastSam2Error, ParameterError
-from fast_sam2_ros.media import open_media
-from fast_sam2_ros.node import images
-from fast_sam2_ros.node.running import begin, spin
 
 RATES = (0.1, 240.0)
 """Least and greatest number of frames a second."""
@@ -59,7 +71,8 @@ class CameraNode(Node):
 
     def play(self, open_frames: Callable[[], Iterable[np.ndarray]], *, rate: float,
              loop: bool = False) -> None:
-        """Publish what `open_frames` returns, `rate` frames a second, once or for ever.
+        """
+        Publish what `open_frames` returns, `rate` frames a second, once or for ever.
 
         Raises ParameterError for a rate outside `RATES`.
         """

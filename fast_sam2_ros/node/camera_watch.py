@@ -1,16 +1,29 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What the node knows of its camera: when images came, which could be read, what stamps say."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
+import threading
 
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera at one moment; ages in seconds, None for never.
+    """
+    The camera at one moment; ages in seconds, None for never.
 
     arrived, unreadable: images; reason: why the last of these could not be read; look: size and
     encoding of the last that could. no_stamp: its stamp was zero; behind: how far it was behind

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The demo over real topics: a camera, the tracker and a user, three nodes in one process.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The demo over real topics: a camera, the tracker and a user, three nodes in one process.
 
 The camera keeps its rate as long as the tracker keeps up; on a slow machine it waits a little for
 each answer, but not for ever: past that frames are dropped, by the tracker. The user publishes
@@ -11,25 +24,15 @@ matched with the frame by its stamp.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import threading
 import time
-from collections.abc import Callable
-
-import rclpy
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from rclpy.node import Node
-from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile
-from rclpy.time import Time
-from sensor_msgs.msg import Image
-from std_msgs.msg import String
-from tqdm import tqdm
 
 from fast_sam2_ros.demo.footage import Footage
 from fast_sam2_ros.demo.result import Answer, Run
 from fast_sam2_ros.errors import FastSam2Error
 from fast_sam2_ros.heap import keep_freed_memory
+from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images
 from fast_sam2_ros.node.camera import CameraNode
@@ -38,7 +41,16 @@ from fast_sam2_ros.node.running import begin, spin
 from fast_sam2_ros.node.tracker_node import open_session, TrackerNode
 from fast_sam2_ros.recording import FrameRecord
 from fast_sam2_ros.session import Session
-from fast_sam2_ros.latency import Latency
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+import rclpy
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from tqdm import tqdm
 
 LOADING = 300.0
 """Seconds that the model may take to load."""
@@ -103,7 +115,7 @@ class _Model:
         self.session: Session | None = None
         self.error: FastSam2Error | None = None
 
-    def open(self, settings: Settings) -> Session:
+    def open(self, settings: Settings) -> Session:  # noqa: A003
         try:
             self.session = self._factory(settings)
         except FastSam2Error as error:
@@ -114,7 +126,8 @@ class _Model:
 
 def run_live(footage: Footage, arguments: argparse.Namespace,
              factory: Callable[[Settings], Session] = open_session) -> Run:
-    """Film the footage, track in it what the script names, and return what was answered.
+    """
+    Film the footage, track in it what the script names, and return what was answered.
 
     Raises FastSam2Error where the tracker does not come up or the nodes do not find each other.
     """
@@ -161,7 +174,8 @@ def _bring_up(model: _Model, user: UserNode, camera: CameraNode) -> None:
 
 def _film(footage: Footage, user: UserNode, camera: CameraNode, grace: float
           ) -> tuple[dict[int, tuple[int, float]], float]:
-    """Publish the frames at their times, or later by up to `grace` seconds each for an answer.
+    """
+    Publish the frames at their times, or later by up to `grace` seconds each for an answer.
 
     Goals are published with them. Return index and time in the footage by the stamp of the
     message in nanoseconds, and the seconds from the first frame to the last answer.

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the node says on `/diagnostics` (REP-107): camera, tracker, memory and model.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+What the node says on `/diagnostics` (REP-107): camera, tracker, memory and model.
 
 Of several rules that hold the first one counts, from ERROR to OK; STALE comes before all.
 "Lately" is within the last `diagnostics_period`, or since the node was activated.
@@ -38,12 +51,11 @@ its last image.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from dataclasses import dataclass, field
+import re
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node.camera_watch import Camera
 from fast_sam2_ros.node.machine import Memory
@@ -64,7 +76,8 @@ STATE_NAMES = {
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Which model runs where and how.
+    """
+    Which model runs where and how.
 
     fallback: why not the preferred one, or None; compiled: whether compiled graphs run;
     uncompiled: why not, or not for all budgets, where they were asked for;
@@ -82,7 +95,8 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Health:
-    """What the node knows of itself at one moment; ages in seconds, None for never.
+    """
+    What the node knows of itself at one moment; ages in seconds, None for never.
 
     silence: why no image can come, empty where that is not known; done_age: since an image was
     done; must_compile: whether compiled graphs are not optional; too_slow: why the latency target
@@ -147,7 +161,8 @@ class Diagnostics:
         self._verdicts: list[tuple[bytes, str]] = []
 
     def look(self, health: Health, now: float, period: float) -> list[DiagnosticStatus]:
-        """Return the four tasks where they are to be published at `now`, else nothing.
+        """
+        Return the four tasks where they are to be published at `now`, else nothing.
 
         They are, in seconds of a steady clock, every `period` and when a level or more of a
         message than its numbers has changed.
@@ -254,7 +269,7 @@ class Diagnostics:
         elif health.model.shortage:
             verdict = DiagnosticStatus.WARN, health.model.shortage
         elif memory.free < LOW_MEMORY:
-            verdict = DiagnosticStatus.WARN, f'{memory.free:.0%} of the machine\'s memory is free'
+            verdict = DiagnosticStatus.WARN, f"{memory.free:.0%} of the machine's memory is free"
         elif memory.shared_free < LOW_MEMORY:
             verdict = DiagnosticStatus.WARN, (
                 f'{memory.shared_free:.0%} of /dev/shm is free: images will be lost; remove what '

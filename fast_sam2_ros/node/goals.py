@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The text goal, from plain publishers and from latched ones that spoke before the node was there.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The text goal, from plain publishers and from latched ones that spoke before the node was there.
 
 A volatile subscription hears every publisher, but not what a latched (transient-local) one said
 before. A transient-local subscription hears that too, but makes every volatile publisher, such as
@@ -10,8 +23,8 @@ a latched publisher does.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+import time
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -33,7 +46,8 @@ JOINERS = '\u200c\u200d'
 
 
 def readable(text: str) -> str:
-    """Return a text with blanks for what is not shown.
+    """
+    Return a text with blanks for what is not shown.
 
     Line ends and control sequences would spoil logs, marks of the writing direction what people
     read in them.

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Image messages to arrays and back: the one file that knows both.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Image messages to arrays and back: the one file that knows both.
 
 What the pixels of a message mean is in encodings.py. Own code on every distribution, instead of
 cv_bridge: the one on PyPI is of ROS 1, the ones of the distributions are compiled against the
@@ -14,20 +27,20 @@ from __future__ import annotations
 import array
 from typing import TypeVar
 
-import numpy as np
 from builtin_interfaces.msg import Time
+from fast_sam2_ros import encodings
+from fast_sam2_ros.errors import InputError
+import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-
-from fast_sam2_ros import encodings
-from fast_sam2_ros.errors import InputError
 
 Message = TypeVar('Message', Image, CompressedImage)
 
 
 def receive(serialized: bytes, kind: type[Message]) -> Message:
-    """Return the message of which a raw subscription gave the serialized form.
+    """
+    Return the message of which a raw subscription gave the serialized form.
 
     Raises InputError where it is damaged.
     """
@@ -38,7 +51,8 @@ def receive(serialized: bytes, kind: type[Message]) -> Message:
 
 
 def to_rgb(message: Image | CompressedImage) -> np.ndarray:
-    """Return the pixels of a message as contiguous (H, W, 3) uint8 RGB.
+    """
+    Return the pixels of a message as contiguous (H, W, 3) uint8 RGB.
 
     Those of an rgb8 message without padding lie in its own memory. Raises InputError with the
     reason when the message is not a readable image.

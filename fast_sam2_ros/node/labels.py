@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes `segmentation/label_info`: which value of the mask has which name, for Nav2.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Publishes `segmentation/label_info`: which value of the mask has which name, for Nav2.
 
 Nav2's semantic segmentation layer takes masks only after this message, which is latched, and looks
 up each name in its own YAML. It keeps one value for a name, so each target has a name of its own:
@@ -10,11 +23,10 @@ goal, which no YAML could list.
 
 from __future__ import annotations
 
+from fast_sam2_ros.node.parameters import Settings
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from std_msgs.msg import Header
-
-from fast_sam2_ros.node.parameters import Settings
 
 try:
     from vision_msgs.msg import LabelInfo, VisionClass
@@ -38,7 +50,7 @@ class LabelOutput:
         if LabelInfo is None:
             node.get_logger().info(
                 'segmentation/label_info is not published, since vision_msgs is not installed '
-                '(apt install ros-$ROS_DISTRO-vision-msgs); only Nav2\'s semantic layer needs it')
+                "(apt install ros-$ROS_DISTRO-vision-msgs); only Nav2's semantic layer needs it")
             return
         self._output = node.create_lifecycle_publisher(
             LabelInfo, 'segmentation/label_info',

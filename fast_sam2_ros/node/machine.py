@@ -1,19 +1,32 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What memory this process takes and the machine has left (Linux, proc(5))."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
+import shutil
 
 SHARED = '/dev/shm'
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Memory at one moment.
+    """
+    Memory at one moment.
 
     process, device: bytes that this process takes, of the machine and of its GPU (None without
     one); free, shared_free: shares of the machine's memory and of /dev/shm, through which images

@@ -1,12 +1,24 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What the callbacks leave for the worker: one frame, and the latest command of each kind."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+import threading
 from typing import Generic, TypeVar
 
 Frame = TypeVar('Frame')
@@ -35,7 +47,8 @@ class Work(Generic[Frame, Target]):
 
 
 class Mailbox(Generic[Frame, Target]):
-    """A one-slot mailbox between callbacks that never wait and a worker that may be slow.
+    """
+    A one-slot mailbox between callbacks that never wait and a worker that may be slow.
 
     A frame that is still waiting when the next one comes is dropped, so nothing queues up and
     the worker always gets the newest. Commands of one kind replace each other likewise. Every
@@ -72,7 +85,8 @@ class Mailbox(Generic[Frame, Target]):
             self._changed.notify_all()
 
     def take(self) -> Work[Frame, Target] | None:
-        """Wait for something to do and return it; None once the mailbox is closed.
+        """
+        Wait for something to do and return it; None once the mailbox is closed.
 
         A frame that was taken is not counted before `finish` is called for it.
         """

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The executable `tracker_node`.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The executable `tracker_node`.
 
 The launch file brings the node up from outside. Alone it comes up by itself with
 
@@ -9,17 +22,16 @@ The launch file brings the node up from outside. Alone it comes up by itself wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import os
 import sys
-from collections.abc import Callable
-
-import rclpy
-from rclpy.exceptions import ParameterException
 
 from fast_sam2_ros.errors import FastSam2Error
 from fast_sam2_ros.heap import keep_freed_memory
 from fast_sam2_ros.node.running import begin, spin, start
 from fast_sam2_ros.node.tracker_node import TrackerNode
+import rclpy
+from rclpy.exceptions import ParameterException
 
 PATIENCE = 1.0
 """Seconds that a step of the model may go on after the process was told to end."""

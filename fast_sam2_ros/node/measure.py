@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""How fast the node is, seen from outside: masks a second, and how old they are.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+How fast the node is, seen from outside: masks a second, and how old they are.
 
     python -m fast_sam2_ros.node.measure --model embedded --json FILE
 
@@ -15,29 +28,28 @@ of all.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 import contextlib
+from dataclasses import asdict, dataclass
 import json
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import numpy as np
-import yaml
 
 from fast_sam2_ros.arguments import numbers
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.node.parameters import Settings, Value
+import numpy as np
+import yaml
 
 PROBES = 'fast_sam2_ros.node.probes'
-START = ("import runpy, sys; sys.path = [place for place in sys.path if place]; "
+START = ('import runpy, sys; sys.path = [place for place in sys.path if place]; '
          "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)")
 """Runs a module like `python -m`, but not from a checkout in which the measurement was started."""
 TRACKER = (sys.executable, '-c', START, 'fast_sam2_ros.node.main')
@@ -147,7 +159,8 @@ class Probe:
 @contextlib.contextmanager
 def running_node(command: Sequence[str], settings: dict[str, Value], log: Path
                  ) -> Iterator[subprocess.Popen]:
-    """Run a tracker node that comes up by itself, unless `autostart` says otherwise.
+    """
+    Run a tracker node that comes up by itself, unless `autostart` says otherwise.
 
     What it prints goes to a file.
     """

@@ -1,18 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What the tracker node publishes: mask, confidence, overlay, status, pose, and the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import numpy as np
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
-from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
 from fast_sam2_ros.drawing.caption import caption
 from fast_sam2_ros.drawing.overlay import draw
@@ -23,6 +28,12 @@ from fast_sam2_ros.node.mailbox import Counts
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.pose import PoseOutput
 from fast_sam2_ros.status import make_status, StatusTypes
+import numpy as np
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Report
@@ -35,7 +46,8 @@ class Outputs:
     """The publishers of the node; everything they send carries the header of the input image."""
 
     def __init__(self, node: LifecycleNode, settings: Callable[[], Settings]) -> None:
-        """Create the publishers; they send once the node is active.
+        """
+        Create the publishers; they send once the node is active.
 
         `settings` returns the parameters that are in force.
         """
@@ -63,7 +75,8 @@ class Outputs:
 
     def publish(self, header: Header, frame: np.ndarray, report: Report, counts: Counts,
                 compiled: bool) -> TrackerStatus:
-        """Publish the result for one frame, (H, W, 3) uint8 RGB, and return the status.
+        """
+        Publish the result for one frame, (H, W, 3) uint8 RGB, and return the status.
 
         What costs time and has no subscriber is not made; mask and status always are.
         """

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every parameter of the tracker node, once: type, default, range, unit, meaning.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Every parameter of the tracker node, once: type, default, range, unit, meaning.
 
 The declaration with its descriptors, the validation, `config/tracker.yaml` and the table for the
 README all come from `Settings`. Write the two texts with
@@ -12,17 +25,16 @@ README all come from `Settings`. Write the two texts with
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import textwrap
 from collections.abc import Mapping
+import dataclasses
 from dataclasses import dataclass
+import textwrap
 from typing import Any
 
-import yaml
+from fast_sam2_ros.errors import ParameterError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-
-from fast_sam2_ros.errors import ParameterError
+import yaml
 
 Value = bool | int | float | str
 KINDS = {'bool': 'true or false', 'int': 'a whole number', 'float': 'a number', 'str': 'a text'}
@@ -45,7 +57,7 @@ class About:
     changes: str = 'at configure'
 
     @property
-    def range(self) -> str:
+    def range(self) -> str:  # noqa: A003
         """Return the values that are allowed, in words; empty where all are."""
         if self.choices:
             return ', '.join(self.choices) + (f', or a {self.suffix} file' if self.suffix else '')
@@ -64,7 +76,8 @@ def _run_time(default: Value, text: str, **about: Any) -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """The node's parameters, valid as a whole.
+    """
+    The node's parameters, valid as a whole.
 
     Raises ParameterError when one is of the wrong type or outside its range.
     """
@@ -91,9 +104,9 @@ class Settings:
         choices=('analytic', 'learned', 'learned-prior', 'prior-only', 'random'),
         suffix='.safetensors')
     keep_ratio: float = _run_time(
-        0.5, 'Share of the frame\'s tokens that enter memory attention.', low=0.05, high=1.0)
+        0.5, "Share of the frame's tokens that enter memory attention.", low=0.05, high=1.0)
     memory_keep_ratio: float = _run_time(
-        0.0, 'Share of a frame\'s tokens that the memory bank keeps, at least 0.05; '
+        0.0, "Share of a frame's tokens that the memory bank keeps, at least 0.05; "
         '0 takes keep_ratio.', low=0.0, high=1.0)
     target_latency_ms: float = _run_time(
         0.0, 'Time that a step may take: the node keeps as large a share of the tokens as holds '
@@ -102,14 +115,14 @@ class Settings:
     min_keep_ratio: float = _run_time(
         0.2, 'Share of the tokens that target_latency_ms cannot take the node below.',
         low=0.05, high=1.0)
-    compile: str = _fixed(
+    compile: str = _fixed(  # noqa: A003
         'auto', 'Run compiled graphs: on, off, or auto (on a GPU). They are made before configure '
         'ends, which takes about a minute the first time.', choices=('auto', 'on', 'off'))
     dtype: str = _fixed(
-        'auto', 'Precision of the model\'s matrix products; auto is bfloat16 where the GPU or the '
+        'auto', "Precision of the model's matrix products; auto is bfloat16 where the GPU or the "
         'CPU has matrix units for it, else float32.', choices=('auto', 'float32', 'bfloat16'))
     roi: float = _fixed(
-        0.0, 'Encode only a window around the targets, of this share of the frame\'s sides, or '
+        0.0, "Encode only a window around the targets, of this share of the frame's sides, or "
         'half-way to all of it for larger targets; 0 encodes whole frames. Whole frames are '
         'encoded all the same where a target is not seen, nears an edge or does not fit.',
         low=0.0, high=1.0)
@@ -137,19 +150,19 @@ class Settings:
         'which hears no best-effort camera.',
         choices=('sensor_data', 'reliable'))
     mask_format: str = _run_time(
-        'binary', 'A target\'s value in the mask: 255 for all (binary), or one each from label_id '
+        'binary', "A target's value in the mask: 255 for all (binary), or one each from label_id "
         'on (label).', choices=('binary', 'label'))
     label_id: int = _run_time(
-        1, 'The first target\'s value where mask_format is label; the second has the next, and so '
+        1, "The first target's value where mask_format is label; the second has the next, and so "
         'on.', low=1, high=255)
     label_name: str = _run_time(
-        'target', 'The first target\'s name in segmentation/label_info, as Nav2\'s YAML lists it; '
+        'target', "The first target's name in segmentation/label_info, as Nav2's YAML lists it; "
         'the second is called the same with _2 behind it, and so on.')
     depth_tolerance: float = _run_time(
         0.05, 'So far may the stamp of a depth image be from that of the image that it is taken '
         'for.', unit='s', low=0.0, high=1.0)
     image_rectified: bool = _run_time(
-        False, 'The images are rectified, so camera_info\'s p holds for them, not its k and d.')
+        False, "The images are rectified, so camera_info's p holds for them, not its k and d.")
     overlay_tokens: bool = _run_time(False, 'Draw the kept tokens on the overlay.')
     camera_timeout: float = _run_time(
         1.0, 'After so long without an image the camera counts as gone.',
@@ -181,7 +194,8 @@ class Settings:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Value]) -> Settings:
-        """Make settings of parameter values.
+        """
+        Make settings of parameter values.
 
         A whole number will do where a float is meant, a boolean where the choices are on and off:
         YAML reads these two words as one where they are not quoted.
@@ -189,7 +203,8 @@ class Settings:
         return cls(**{name: _meant(name, value) for name, value in values.items()})
 
     def changed(self, values: Mapping[str, Value], *, running: bool) -> Settings:
-        """Return the settings with some values replaced, all of them or none.
+        """
+        Return the settings with some values replaced, all of them or none.
 
         While `running` (the node is configured) only those may differ that change at run time.
         Raises ParameterError with the reason.
@@ -214,7 +229,8 @@ def names() -> tuple[str, ...]:
 
 
 def declare(node: Node) -> Settings:
-    """Declare every parameter on the node and return what the user set.
+    """
+    Declare every parameter on the node and return what the user set.
 
     Raises ParameterError when a value is not allowed; rclpy raises its own for a wrong type.
     """

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Publishes `target_pose`: where the target is, from `depth` and `camera_info`.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Publishes `target_pose`: where the target is, from `depth` and `camera_info`.
 
 While nobody listens to `target_pose`, or the node is not active, `depth` and `camera_info` are not
 subscribed to, and a frame costs one comparison.
@@ -13,17 +26,22 @@ and none after that of a newer image, so an image has one pose at most, under it
 
 from __future__ import annotations
 
-import math
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+import math
+import threading
+import time
 from typing import TYPE_CHECKING
 
-import numpy as np
 from builtin_interfaces.msg import Time
+from fast_sam2_ros import distance
+from fast_sam2_ros.distance import Camera
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.node import images
+from fast_sam2_ros.node.parameters import Settings
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion
+import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
@@ -31,12 +49,6 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
-
-from fast_sam2_ros import distance
-from fast_sam2_ros.distance import Camera
-from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.node import images
-from fast_sam2_ros.node.parameters import Settings
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Report
@@ -99,7 +111,8 @@ class _Waiting:
 
 
 class PoseOutput:
-    """The publisher of `target_pose`, and the two subscriptions that it lives on.
+    """
+    The publisher of `target_pose`, and the two subscriptions that it lives on.
 
     The worker calls `expect` and `publish`, the executor everything else.
     """
@@ -327,7 +340,7 @@ def _nanoseconds(stamp: Time) -> int:
 
 def _wrong_frame(header: Header, depth: _Depth, info: CameraInfo) -> str:
     """Return why the depth, or the camera, is not of the image; empty where they may be."""
-    for what, frame_id, help in (
+    for what, frame_id, help in (  # noqa: A001
             ('depth', depth.frame_id, 'it is not registered to the image; remap depth to the '
              'topic of depth that the camera aligns to it'),
             ('camera_info', info.header.frame_id, 'it is of another camera; remap camera_info to '

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The processes between which `node.measure` measures: a camera, a listener, and the bare loop.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The processes between which `node.measure` measures: a camera, a listener, and the bare loop.
 
 Each is a process of its own, takes commands from its standard input and answers on its standard
 output, one JSON object a line. Between commands it waits and costs nothing. The camera and the
@@ -11,14 +24,18 @@ the camera sends is serialized beforehand, and of what the listener hears it kee
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 import json
 import signal
 import struct
 import sys
 import time
-from collections.abc import Callable
 from typing import Any, TYPE_CHECKING
 
+from fast_sam2_ros.msg import TrackerStatus
+from fast_sam2_ros.node import images
+from fast_sam2_ros.node.parameters import Settings
+from fast_sam2_ros.node.tracker_node import open_session
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -27,11 +44,6 @@ from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-
-from fast_sam2_ros.msg import TrackerStatus
-from fast_sam2_ros.node import images
-from fast_sam2_ros.node.parameters import Settings
-from fast_sam2_ros.node.tracker_node import open_session
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Session
@@ -56,7 +68,8 @@ def index_in(frame_id: str) -> int:
 
 
 class Camera:
-    """Publishes frames, (N, H, W, 3) uint8 RGB, on `image` at a steady rate, to and fro.
+    """
+    Publishes frames, (N, H, W, 3) uint8 RGB, on `image` at a steady rate, to and fro.
 
     The `frame_id` of an image, and so of its mask, ends in the frame's place, `index_in` tells it.
     """
@@ -108,7 +121,8 @@ class Listener:
                 QoSProfile(depth=10), raw=True)]
 
     def run(self, seconds: float) -> dict[str, Any]:
-        """Listen for some time.
+        """
+        Listen for some time.
 
         Return arrival (s) and age (ms) of every mask, whether the target was tracked in every
         image, the last counts, and the node's own time for a step (ms).

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Quality of service of the image subscription, and why nothing comes through it.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Quality of service of the image subscription, and why nothing comes through it.
 
 A subscription that asks for reliable delivery is not served by a publisher that offers best
 effort; all other pairs of the two match (DDS, RELIABILITY is requested and offered).
@@ -9,6 +22,7 @@ ROS's own overrides (`qos_overrides.TOPIC.subscription.POLICY`) come before `ima
 
 from __future__ import annotations
 
+from fast_sam2_ros.node.parameters import Settings
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -17,8 +31,6 @@ from rclpy.qos import (
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
-
-from fast_sam2_ros.node.parameters import Settings
 
 TRANSPORTS = {'sensor_msgs/msg/Image': 'raw', 'sensor_msgs/msg/CompressedImage': 'compressed'}
 
@@ -31,7 +43,8 @@ def image_profile(settings: Settings) -> QoSProfile:
 
 
 def image_overrides(node: Node, topic: str) -> QoSOverridingOptions:
-    """Return which policies of the image subscription ROS may override.
+    """
+    Return which policies of the image subscription ROS may override.
 
     The parameter of the reliability is declared only where it was given: once declared it stays,
     with the value that `image_qos` had then, and would come before a later one.
@@ -48,7 +61,7 @@ def why_silent(node: Node, subscription: Subscription) -> str:
     topic = subscription.topic_name
     publishers = node.get_publishers_info_by_topic(topic)
     if not publishers:
-        return f'nobody publishes {topic}; remap image to the camera\'s topic'
+        return f"nobody publishes {topic}; remap image to the camera's topic"
     wanted = {Image: 'sensor_msgs/msg/Image',
               CompressedImage: 'sensor_msgs/msg/CompressedImage'}[subscription.msg_type]
     for publisher in publishers:

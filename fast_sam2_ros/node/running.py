@@ -1,12 +1,24 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """How the executables of this package begin, run and end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import signal
 import traceback
-from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -28,7 +40,8 @@ def start(node: LifecycleNode) -> bool:
 
 
 def spin(node: Node, first: Callable[[], object] | None = None) -> None:
-    """Run `first` and then the callbacks of a node, until its context is shut down.
+    """
+    Run `first` and then the callbacks of a node, until its context is shut down.
 
     The executor gathers everything to wait for anew after each callback. rclpy's EventsExecutor
     does not and takes about half as long an image, but lifecycle services are not answered under

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""Does the node hold for a night? A camera, the tracker node and a user, for an hour.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+Does the node hold for a night? A camera, the tracker node and a user, for an hour.
 
     python -m fast_sam2_ros.node.soak --minutes 60 --json FILE
     python -m fast_sam2_ros.node.soak --source VIDEO --goal dog --goal 'dog; car' --json FILE
@@ -34,9 +47,6 @@ import tempfile
 import time
 from typing import Any
 
-import numpy as np
-import rclpy
-
 from fast_sam2_ros.demo.scene import Scene
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
 from fast_sam2_ros.evaluation.environment import environment
@@ -49,6 +59,8 @@ from fast_sam2_ros.node.parameters import Settings, Value
 from fast_sam2_ros.node.running import begin
 from fast_sam2_ros.node.soak_client import Client, Goal, Truth
 from fast_sam2_ros.node.soak_report import Ending, judge, minutes, report, Sample, summarise
+import numpy as np
+import rclpy
 
 GOALS = (Goal('cat; motorcycle'), Goal('cup and saucer', watch=True), Goal('elephant'),
          Goal(point=True), Goal('motorcycle'), Goal(''), Goal('cat', watch=True),
@@ -69,7 +81,8 @@ STUCK = 60.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What is soaked.
+    """
+    What is soaked.
 
     seconds: how long; rate: of the camera, in Hz; goals: what the user wants, each for
     `goal_seconds`; loses: whether targets of theirs leave the view; settings: the node's
@@ -161,7 +174,8 @@ class Soak:
         return Ending('', status, time.monotonic() - began)
 
     def left(self) -> tuple[str, ...]:
-        """Return what of the node's is still in /dev/shm, and was not there before it.
+        """
+        Return what of the node's is still in /dev/shm, and was not there before it.
 
         Ports do not count: all processes of a domain share them, the last one removes them.
         """
@@ -241,7 +255,8 @@ class Soak:
 
 
 def soak(plan: Plan, film: Film, path: Path | None = None) -> dict[str, Any]:
-    """Run everything, and return the result, which is also written to `path`.
+    """
+    Run everything, and return the result, which is also written to `path`.
 
     rclpy is to be initialised, and is shut down after that.
     """

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The user in a soak: brings the tracker up, changes its mind, and writes down what comes back."""
 
 from __future__ import annotations
@@ -11,6 +23,11 @@ import re
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fast_sam2_ros.errors import FastSam2Error
+from fast_sam2_ros.msg import TrackerStatus
+from fast_sam2_ros.node import images
+from fast_sam2_ros.node.diagnostics import STATE_NAMES
+from fast_sam2_ros.node.probes import ENCAPSULATION, index_in, LOADING, STAMP
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 import numpy as np
@@ -21,12 +38,6 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image, RegionOfInterest
 from std_msgs.msg import String
-
-from fast_sam2_ros.errors import FastSam2Error
-from fast_sam2_ros.msg import TrackerStatus
-from fast_sam2_ros.node import images
-from fast_sam2_ros.node.diagnostics import STATE_NAMES
-from fast_sam2_ros.node.probes import ENCAPSULATION, index_in, LOADING, STAMP
 
 PATIENCE = 20.0
 """Seconds to wait for a service or a transition other than `configure`."""
@@ -85,7 +96,8 @@ class Asked:
 
 @dataclass
 class Log:
-    """What came back; times in seconds since the beginning.
+    """
+    What came back; times in seconds since the beginning.
 
     masks: time and age (ms); steps: time, length (ms) and state; looks: time, IoU with the truth
     (None where the target is not in view) and whether there was a mask; bank: bytes by the number
@@ -136,7 +148,8 @@ class Client:
         self._states: dict[int, str] = {}
 
     def bring_up(self, alive: Callable[[], bool]) -> None:
-        """Configure and activate the tracker, and wait until it answers the camera.
+        """
+        Configure and activate the tracker, and wait until it answers the camera.
 
         Raises FastSam2Error where that fails.
         """

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What a soak showed: its figures by the minute, the verdict, and a table of both."""
 
 from __future__ import annotations
@@ -8,11 +20,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from fast_sam2_ros.evaluation.drift import CONFIDENCE, has_grown, slope
 from fast_sam2_ros.node.footprint import Footprint
 from fast_sam2_ros.node.soak_client import Log
+import numpy as np
 
 NIGHT = 10.0
 """Hours that a robot is to run on."""
@@ -43,7 +54,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Ending:
-    """How it ended.
+    """
+    How it ended.
 
     reason: why before its time, empty where it was not; status, seconds: of the node's process
     after SIGINT, None where it was not told to end; left: names in /dev/shm of what came with it
@@ -131,7 +143,8 @@ def summarise(log: Log, samples: Sequence[Sample], seconds: float, cycle: float)
 
 def judge(summary: dict[str, Any], samples: Sequence[Sample], seconds: float, errors: list[str],
           ending: Ending | None, loses: bool = True) -> list[Check]:
-    """Answer every question of the verdict.
+    """
+    Answer every question of the verdict.
 
     errors: lines of the node's log; ending: None while the soak goes on; loses: whether targets
     leave the view, and have to be lost and found.

@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tracker as a lifecycle node: images and a text goal in, masks and status out.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The tracker as a lifecycle node: images and a text goal in, masks and status out.
 
 Callbacks leave what arrives in a mailbox; one worker thread owns the model, takes the newest frame
 from there and publishes the result under the header of its image. So no callback waits for a step
@@ -12,25 +25,15 @@ faster than the model most are not, and the callbacks hold the interpreter up th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
-from std_msgs.msg import Header
-from std_srvs.srv import SetBool, Trigger
-
 from fast_sam2_ros.errors import DeviceMemoryError, FastSam2Error, InputError, ParameterError
 from fast_sam2_ros.heap import give_back_freed_memory
 from fast_sam2_ros.msg import TrackerStatus
@@ -45,6 +48,15 @@ from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.qos import image_overrides, image_profile, why_silent
 from fast_sam2_ros.node.worker import Worker
 from fast_sam2_ros.prompt import Prompt
+import numpy as np
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool, Trigger
 
 if TYPE_CHECKING:
     from fast_sam2_ros.session import Report, Session
@@ -79,7 +91,8 @@ class TrackerNode(LifecycleNode):
 
     def __init__(self, *, session_factory: Callable[[Settings], Session] = open_session,
                  name: str = 'tracker', **node_arguments: object) -> None:
-        """Declare the parameters and offer the services; the model is loaded by `configure`.
+        """
+        Declare the parameters and offer the services; the model is loaded by `configure`.
 
         Raises ParameterError when a parameter was set to what it cannot be.
         """

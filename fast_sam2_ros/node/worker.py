@@ -1,12 +1,24 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The one thread that owns the model; everything else only leaves work in its mailbox."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import gc
 import threading
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from fast_sam2_ros.node.mailbox import Mailbox
@@ -21,7 +33,8 @@ class Worker(Generic[Frame, Session]):
     def __init__(self, open_session: Callable[[], Session], mailbox: Mailbox[Frame, Session],
                  handle: Callable[[Session, Frame], None],
                  report: Callable[[Exception], None]) -> None:
-        """Start to open the session.
+        """
+        Start to open the session.
 
         `handle` gets every frame, and is to call `mailbox.finish` once for each; `report` gets
         what a command or `handle` raises. Both are called in the worker's thread.
@@ -37,7 +50,8 @@ class Worker(Generic[Frame, Session]):
         self._thread.start()
 
     def wait_until_open(self, timeout: float) -> bool:
-        """Return whether the session is open after at most `timeout` seconds.
+        """
+        Return whether the session is open after at most `timeout` seconds.
 
         Raises what opening the session raised.
         """

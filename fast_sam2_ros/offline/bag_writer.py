@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What was tracked as a bag of ROS 2, without ROS: masks and statuses under the images' stamps."""
 
 from __future__ import annotations
@@ -9,17 +21,16 @@ from pathlib import Path
 import shutil
 from types import TracebackType
 
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.offline.bags import BagFrame, IMAGE
+from fast_sam2_ros.reports import Report
+from fast_sam2_ros.status import make_status, StatusTypes
 import numpy as np
 from rosbags.interfaces import (
     Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
-
-from fast_sam2_ros.offline.bags import BagFrame, IMAGE
-from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.reports import Report
-from fast_sam2_ros.status import make_status, StatusTypes
 
 PACKAGE = 'fast_sam2_ros/msg/'
 STATUS = f'{PACKAGE}TrackerStatus'
@@ -45,14 +56,17 @@ def message_types() -> Typestore:
 
 
 class BagWriter:
-    """Writes a bag, whole or not at all: it appears under its name once it is complete.
+    """
+    Writes a bag, whole or not at all: it appears under its name once it is complete.
 
     Use it in a `with` statement; an error in there, or an interruption, leaves no bag, and an
     earlier one of this name as it was.
     """
 
-    def __init__(self, path: Path, format: str, target_latency_ms: float, compiled: bool):
-        """Write to the folder `path`; `format` is one of FORMATS, the rest is for the status.
+    def __init__(self, path: Path, format: str,  # noqa: A002
+                 target_latency_ms: float, compiled: bool):
+        """
+        Write to the folder `path`; `format` is one of FORMATS, the rest is for the status.
 
         Raise InputError where something else than a bag is in the way.
         """
@@ -82,7 +96,8 @@ class BagWriter:
         return self
 
     def write(self, frame: BagFrame, mask: np.ndarray, report: Report) -> None:
-        """Append the mask, (H, W) uint8, and the status of an image.
+        """
+        Append the mask, (H, W) uint8, and the status of an image.
 
         Both bear its header and the time at which it was received, which so counts as the time of
         publication.

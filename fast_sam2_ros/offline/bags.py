@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Images from bags, without ROS: rosbag2 (mcap, SQLite) and bags of ROS 1."""
 
 from __future__ import annotations
@@ -11,15 +23,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fast_sam2_ros import encodings
+from fast_sam2_ros.errors import InputError, name_some
+from fast_sam2_ros.media import Frame
 import numpy as np
 from rosbags.interfaces import Connection
 from rosbags.rosbag1 import Reader as Reader1
 from rosbags.rosbag2 import Reader as Reader2
 from rosbags.typesys import get_typestore, Stores
-
-from fast_sam2_ros import encodings
-from fast_sam2_ros.errors import InputError, name_some
-from fast_sam2_ros.media import Frame
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -40,7 +51,8 @@ def is_bag(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class BagFrame(Frame):
-    """An image of a bag.
+    """
+    An image of a bag.
 
     stamp: of its header in seconds, or where that is not set, the time when it was received.
     header: std_msgs/Header as it was recorded.
@@ -54,7 +66,8 @@ class BagFrame(Frame):
 
 
 class Bag:
-    """The images on one topic of a bag. Iterate over it for its frames, as often as you like.
+    """
+    The images on one topic of a bag. Iterate over it for its frames, as often as you like.
 
     fps: in the mean of the recording. count: the images that the bag declares.
     missing: after an iteration, how many of these were not there, since the bag is damaged.
@@ -63,7 +76,8 @@ class Bag:
     """
 
     def __init__(self, path: Path, topic: str | None = None):
-        """Open a bag; without `topic` it must have one image topic.
+        """
+        Open a bag; without `topic` it must have one image topic.
 
         Raise InputError where there is nothing to read.
         """
@@ -89,7 +103,7 @@ class Bag:
             raise InputError(f'{path} holds no readable image on {self.topic}: {reason}')
 
     @cached_property
-    def format(self) -> str:
+    def format(self) -> str:  # noqa: A003
         """How it is stored, mcap or sqlite3; mcap for what ROS 2 cannot write."""
         return 'sqlite3' if self._suffix == '.db3' else 'mcap'
 

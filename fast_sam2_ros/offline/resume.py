@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Whether a folder holds what a command would write there: options.json beside track.json."""
 
 from __future__ import annotations
@@ -17,7 +29,8 @@ NO_OPTIONS = {'command', 'words', 'input', 'out', 'json'}  # these do not change
 
 
 def describe(arguments: argparse.Namespace, source: Path, loaded: list[str]) -> dict[str, Any]:
-    """Return what the result depends on: the options, the models behind them, the files read.
+    """
+    Return what the result depends on: the options, the models behind them, the files read.
 
     source: the video. loaded: names of what was loaded; `auto` may be another one tomorrow.
     """

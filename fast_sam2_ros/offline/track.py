@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """One video, folder of images or bag, from its first frame to track.json."""
 
 from __future__ import annotations
@@ -26,8 +38,8 @@ if TYPE_CHECKING:
 
 def open_input(path: Path, arguments: argparse.Namespace) -> Media | Bag:
     """Open a video, images or a bag; raise InputError where there is nothing to read."""
-    from fast_sam2_ros.offline.bags import Bag, is_bag
     from fast_sam2_ros.media import open_media
+    from fast_sam2_ros.offline.bags import Bag, is_bag
 
     return Bag(path, arguments.topic) if is_bag(path) else open_media(path, arguments.fps)
 
@@ -55,7 +67,8 @@ def aim(session: Session, arguments: argparse.Namespace) -> None:
 
 @dataclass(frozen=True)
 class Tracked:
-    """What became of one video.
+    """
+    What became of one video.
 
     tracked: frames on which a target was followed. notes: on single targets, and on what could
     not be read. missing: declared frames that were not there.
@@ -83,12 +96,11 @@ class Tracked:
 def track(session: Session, media: Media | Bag, out: Path,
           arguments: argparse.Namespace) -> Tracked:
     """Process every frame; write the masks, the overlay, for a bag a bag, and track.json last."""
-    from tqdm import tqdm
-
-    from fast_sam2_ros.media import VideoWriter, write_grey
     from fast_sam2_ros.drawing.caption import caption
     from fast_sam2_ros.drawing.overlay import draw
+    from fast_sam2_ros.media import VideoWriter, write_grey
     from fast_sam2_ros.recording import record, summarise, write_track
+    from tqdm import tqdm
 
     aim(session, arguments)
     bag = _bag_beside(session, media, out, arguments)

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Memory attention over a subset of tokens.
 
@@ -27,12 +39,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from fast_sam2_ros.memory import BankView
+from fast_sam2_ros.sam2.parts import RotaryTable, Sam2Parts
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-
-from fast_sam2_ros.memory import BankView
-from fast_sam2_ros.sam2.parts import RotaryTable, Sam2Parts
 
 POSITION_SCALE = 0.1  # of the position encoding at the input (Sam2VideoMemoryAttention.forward)
 BLOCK = 256  # queries whose weights over the memory are held at a time

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The cues that say which tokens matter: maps of (h, w) over the token grid, in [0, 1].
 
@@ -17,11 +29,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from fast_sam2_ros.sam2.parts import Decoded, Window
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from fast_sam2_ros.sam2.parts import Decoded, Window
 
 CUE_NAMES = ('text', 'context', 'uncertainty', 'prior')
 
@@ -122,7 +133,7 @@ class FrameCues:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The size (h, w) of every map."""
+        """Return the size (h, w) of every map."""
         return tuple(self.feature_map.shape[-2:])
 
     @cached_property
@@ -134,7 +145,7 @@ class FrameCues:
 
     @cached_property
     def variance(self) -> Tensor:
-        """The variance of the features among a token and its eight neighbours."""
+        """Return the variance of the features among a token and its eight neighbours."""
         features = self.feature_map
         mean = functional.avg_pool2d(features, 3, stride=1, padding=1, count_include_pad=False)
         square = functional.avg_pool2d(
@@ -166,22 +177,22 @@ class Cues:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """The size (h, w) of every cue."""
+        """Return the size (h, w) of every cue."""
         return self._frame.grid
 
     @property
     def token_count(self) -> int:
-        """The number of tokens, h * w."""
+        """Return the number of tokens, h * w."""
         return self.grid[0] * self.grid[1]
 
     @property
     def feature_map(self) -> Tensor:
-        """The frame's features, (1, C, h, w), for routers that look for themselves."""
+        """Return the frame's features, (1, C, h, w), for routers that look for themselves."""
         return self._frame.feature_map
 
     @property
     def variance(self) -> Tensor:
-        """The local variance of the features."""
+        """Return the local variance of the features."""
         return self._frame.variance
 
     @property
@@ -197,7 +208,7 @@ class Cues:
     @property
     def prior(self) -> Tensor:
         """
-        Closeness to the last mask: exp(-distance / reach), 1 on it.
+        Return the closeness to the last mask: exp(-distance / reach), 1 on it.
 
         While the target moves, the mask counts both where it was and where its velocity takes it,
         and the reach grows with the speed and with the frames since the target was seen.

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The learned router (arXiv 2512.21333): a light network that scores every token.
 
@@ -15,14 +27,13 @@ from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
 
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.trust import check_file
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import save_file
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.trust import check_file
 
 LARGEST_ROUTER = 64 << 20  # bytes
 WIDEST = 4096  # channels of a layer
@@ -56,7 +67,7 @@ class RouterSettings:
 
 
 class RouterNetwork(nn.Module):
-    """Maps what is known of the tokens to a logit each: does the target cover it?"""
+    """Maps what is known of the tokens to a logit each, of whether the target covers it."""
 
     def __init__(self, settings: RouterSettings) -> None:
         """Build the network with random weights."""

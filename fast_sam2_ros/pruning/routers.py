@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 Routers: from the cues of a frame to a score for every token.
 
@@ -16,12 +28,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.pruning.cues import Cues
 from fast_sam2_ros.pruning.learned import RouterNetwork
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     from fast_sam2_ros.grounding.text import TextEncoder

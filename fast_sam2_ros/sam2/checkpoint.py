@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Find a model by its name, check that it is whole, and load it without running its code."""
 
 from __future__ import annotations
@@ -13,13 +25,12 @@ from pathlib import Path
 import re
 from typing import Any, TYPE_CHECKING
 
-import torch
-
 from fast_sam2_ros.errors import CheckpointError, name_some, ParameterError
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.sam2.resize import check_image_size, resize_model
 from fast_sam2_ros.trust import (
     check_model_fits, check_weight_files, CONFIG_FILE, first_line, read_config, read_json)
+import torch
 
 if TYPE_CHECKING:
     from transformers import Sam2VideoModel
@@ -70,7 +81,7 @@ def load_model(name: str, device: str = 'cpu', preferred: str = PREFERRED,
     - 'embedded', the model that this package ships;
     - 'auto', which is `preferred` where that is on this machine, else 'embedded';
     - a hub id such as 'facebook/sam2.1-hiera-tiny', also 'id@revision', from the local cache
-      that `fast-sam2 fetch` fills; just that revision, or the one of `REVISIONS`, is looked for;
+      that `fast-sam2 fetch` fills; see `find_in_cache`;
     - a folder with config.json and safetensors, as transformers writes it;
     - a .pt file in the format of Meta's sam2 package;
     - 'random:tiny', 'random:small', 'random:base-plus', 'random:large': the real shapes with
@@ -142,15 +153,18 @@ def find_in_cache(
     """
     Look a hub checkpoint up in the local cache; return its folder, or None.
 
-    The network is never used. `revision` is by default that of `REVISIONS`, and the main branch
-    for an id that is not there. The folder is the one that holds config.json; whether it is
-    complete is checked when it is loaded.
+    The network is never used. Just `revision` is looked for where it is given, else that of
+    `REVISIONS` and after it what the user has as the main branch. The folder is the one that holds
+    config.json; whether it is complete is checked when it is loaded.
     """
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_id, CONFIG_FILE, cache_dir=cache_dir,
-                                   revision=revision or REVISIONS.get(hub_id))
-    return Path(found).parent if isinstance(found, str) else None
+    for wanted in (revision,) if revision else (REVISIONS.get(hub_id), 'main'):
+        found = wanted and try_to_load_from_cache(
+            hub_id, CONFIG_FILE, cache_dir=cache_dir, revision=wanted)
+        if isinstance(found, str):
+            return Path(found).parent
+    return None
 
 
 def check_weights(folder: Path, remedy: str) -> list[Path]:
@@ -161,7 +175,7 @@ def check_weights(folder: Path, remedy: str) -> list[Path]:
     truncated one, or a header that claims more, is found without reading it. Files that are
     larger than this machine's memory are refused. Raises CheckpointError that ends in `remedy`.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open, SafetensorError
 
     if os.path.lexists(folder / WEIGHTS_FILE):
         names = [WEIGHTS_FILE]

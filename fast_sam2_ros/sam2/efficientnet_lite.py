@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 EfficientNet-Lite as a dense feature extractor: Lite0 for the tracker, Lite2 for the grounder.
 
@@ -16,12 +28,11 @@ import math
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.trust import load_tensors
+import torch
+from torch import nn, Tensor
+from torch.nn import functional as F
 
 # kernel, stride of the first block, expansion, output channels, repeats: those of Lite0
 STAGES = (

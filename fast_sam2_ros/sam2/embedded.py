@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The `embedded` model: a small `Sam2VideoModel` that works offline and on a CPU.
 
@@ -12,34 +24,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.sam2.efficientnet_lite import (
+    CHANNELS, EfficientNetLite0, PIXEL_MEAN, PIXEL_SCALE)
+from fast_sam2_ros.sam2.loaded import LikenessLevels, Preprocess
+from fast_sam2_ros.trust import check_file
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 from torch import Tensor
 from transformers import (
-    AutoConfig,
-    AutoModel,
-    PreTrainedConfig,
-    PreTrainedModel,
-    Sam2VideoConfig,
-    Sam2VideoModel,
-    Sam2VisionConfig,
-)
+    AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, Sam2VideoConfig, Sam2VideoModel,
+    Sam2VisionConfig)
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModelOutput
 from transformers.models.sam2_video.configuration_sam2_video import (
-    Sam2VideoMaskDecoderConfig,
-    Sam2VideoPromptEncoderConfig,
-)
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.sam2.efficientnet_lite import (
-    CHANNELS,
-    EfficientNetLite0,
-    PIXEL_MEAN,
-    PIXEL_SCALE,
-)
-from fast_sam2_ros.sam2.loaded import LikenessLevels, Preprocess
-from fast_sam2_ros.trust import check_file
+    Sam2VideoMaskDecoderConfig, Sam2VideoPromptEncoderConfig)
 
 LARGEST_FILE = 256 << 20  # bytes
 WEIGHTS = Path(__file__).parent.parent / 'weights' / 'embedded.safetensors'

@@ -1,15 +1,26 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What is fast on which device: the meaning of `auto` for the precision and for compiling."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-import torch
-
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.sam2.stages import DTYPES
+import torch
 
 AUTO, ON, OFF = 'auto', 'on', 'off'
 

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The command `fast-sam2 info`: what a model is, and whether the tracker is true to it."""
 
 from __future__ import annotations
@@ -10,13 +22,12 @@ import json
 import platform
 from typing import Any
 
-import torch
-
 from fast_sam2_ros.evaluation import parity
 from fast_sam2_ros.evaluation.environment import package_version
 from fast_sam2_ros.sam2.checkpoint import AUTO, find_in_cache, load_model, LoadedModel
 from fast_sam2_ros.sam2.meta import SIZES
 from fast_sam2_ros.tracker import Tracker
+import torch
 
 KEEP_RATIOS = (1.0, 0.5, 0.3, 0.1)
 HUB_IDS = tuple(f'facebook/sam2.1-hiera-{size}' for size in SIZES)

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 A typed view of the parts of transformers' `Sam2VideoModel`, for the targets of one stream.
 
@@ -18,18 +30,17 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from fast_sam2_ros.errors import CheckpointError, InputError, ParameterError
+from fast_sam2_ros.sam2.hiera import run_hiera
+from fast_sam2_ros.sam2.loaded import Preprocess
+from fast_sam2_ros.sam2.memory_encoder import run_memory_encoder
+from fast_sam2_ros.sam2.stages import Stages
 import numpy as np
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
 from transformers import Sam2VideoModel
 from transformers.models.sam2.modeling_sam2 import Sam2HieraDetModel, Sam2VisionModel
-
-from fast_sam2_ros.errors import CheckpointError, InputError, ParameterError
-from fast_sam2_ros.sam2.hiera import run_hiera
-from fast_sam2_ros.sam2.loaded import Preprocess
-from fast_sam2_ros.sam2.memory_encoder import run_memory_encoder
-from fast_sam2_ros.sam2.stages import Stages
 
 ABSENT_LOGIT = -1024.0  # NO_OBJ_SCORE of transformers: every pixel of a target that is not seen
 MASK_PROMPT_SCALE, MASK_PROMPT_BIAS = 20.0, -10.0  # a mask prompt as logits: -10 and +10
@@ -51,7 +62,7 @@ class Encoded:
 
     @property
     def tokens(self) -> Tensor:
-        """The feature map as (N, C) tokens, row by row."""
+        """Return the feature map as (N, C) tokens, row by row."""
         return self.feature_map.flatten(2)[0].T
 
 
@@ -92,12 +103,12 @@ class RotaryTable:
 
     @property
     def cos(self) -> Tensor:
-        """The cosines, (..., tokens, D / 2)."""
+        """Return the cosines, (..., tokens, D / 2)."""
         return self.angles[..., 0]
 
     @property
     def sin(self) -> Tensor:
-        """The sines, (..., tokens, D / 2)."""
+        """Return the sines, (..., tokens, D / 2)."""
         return self.angles[..., 1]
 
     def at(self, index: Tensor) -> RotaryTable:
@@ -190,7 +201,7 @@ class Sam2Parts:
 
     @property
     def token_count(self) -> int:
-        """The number N of tokens on the grid."""
+        """Return the number N of tokens on the grid."""
         return self.grid[0] * self.grid[1]
 
     def cut(self, window: Window) -> Sam2Parts:
@@ -215,13 +226,13 @@ class Sam2Parts:
 
     @property
     def memory_attention(self) -> nn.Module:
-        """The layers that attend to the memory; `pruning.attention` runs them."""
+        """Return the layers that attend to the memory; `pruning.attention` runs them."""
         return self._model.memory_attention
 
     @property
     def temporal_position(self) -> Tensor:
         """
-        The (num_maskmem, M) encodings of a memory's age.
+        Return the (num_maskmem, M) encodings of a memory's age.
 
         Row `age - 1` belongs to a recent frame, the last row to the conditioning frame.
         """

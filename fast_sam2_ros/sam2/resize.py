@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The same weights for a square input of another size: fewer pixels, fewer tokens, less time."""
 
 from __future__ import annotations
@@ -18,7 +30,8 @@ FEATURE_STRIDES = (4, 8, 16)
 
 
 def check_image_size(size: int) -> int:
-    """Return `size`, the edge of a square input in pixels; raise ParameterError if it fits none.
+    """
+    Return `size`, the edge of a square input in pixels; raise ParameterError if it fits none.
 
     It must be a multiple of 32: SAM 2's pyramid doubles a map of stride 32 on to one of stride
     16, and its image encoder repeats a window of 8 x 8 patches of 4 pixels.

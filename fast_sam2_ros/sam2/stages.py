@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 The stages of a step, in the wanted precision, and as compiled graphs where these were prepared.
 
@@ -16,10 +28,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from fast_sam2_ros.errors import ParameterError
 import torch
 from torch import Tensor
-
-from fast_sam2_ros.errors import ParameterError
 
 # By how much a compiled stage may differ from the code that it was made of, in units of 1 or, of
 # larger values, of the largest; beyond it something is wrong with the compiler.
@@ -101,7 +112,7 @@ class Stages:
 
     @property
     def compiled(self) -> bool:
-        """Whether there are graphs."""
+        """Return whether there are graphs."""
         return bool(self._graphs)
 
     @contextmanager

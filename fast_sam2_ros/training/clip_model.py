@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 SAM 2 over a short clip with gradients: the training-time twin of `Tracker`.
 
@@ -11,13 +23,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fast_sam2_ros.pruning.attention import POSITION_SCALE
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
-
-from fast_sam2_ros.pruning.attention import POSITION_SCALE
 
 PRUNED_SHARE = 0.5  # of the clips train with tokens left out of memory attention
 TRUTH_SHARE = 0.3  # of the boxes and clicks are remembered by the true mask all the same

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 `fast-sam2 train embedded`: train the embedded model on rendered clips.
 
@@ -18,36 +30,21 @@ import math
 from pathlib import Path
 import time
 
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, normalise
+from fast_sam2_ros.sam2.embedded import build_embedded, load_trained, save_trained, trained_state
+from fast_sam2_ros.training.clip_model import clip_loss, ClipModel
+from fast_sam2_ros.training.clips import (
+    Clip, ClipRenderer, Cutout, load_photos, load_stamps, load_yolo_photos, Photo, PHOTOS_HELD_OUT,
+    split, STAMPS_HELD_OUT)
+from fast_sam2_ros.trust import load_tensors, weights_limit
 import numpy as np
 from safetensors.torch import load_file
 import torch
-from torch import Tensor, nn
+from torch import nn, Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm import tqdm
 from transformers import Sam2VideoModel
-
-from fast_sam2_ros.errors import InputError
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, normalise
-from fast_sam2_ros.sam2.embedded import (
-    build_embedded,
-    load_trained,
-    save_trained,
-    trained_state,
-)
-from fast_sam2_ros.training.clip_model import clip_loss, ClipModel
-from fast_sam2_ros.training.clips import (
-    Clip,
-    ClipRenderer,
-    Cutout,
-    load_photos,
-    load_stamps,
-    load_yolo_photos,
-    Photo,
-    PHOTOS_HELD_OUT,
-    split,
-    STAMPS_HELD_OUT,
-)
-from fast_sam2_ros.trust import load_tensors, weights_limit
 
 PROMPTS = (('mask', 0.35), ('box', 0.25), ('point', 0.1), ('words', 0.3))
 STORIES = 0.5  # of the clips: the target is out of view for a while

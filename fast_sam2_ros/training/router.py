@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 `fast-sam2 train router`: train the learned router of a checkpoint, with and without the last mask.
 
@@ -20,12 +32,6 @@ from pathlib import Path
 import time
 
 import cv2
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
-from tqdm import tqdm
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import load_davis, read_expressions, Sequence
 from fast_sam2_ros.grounding.text import load_text_encoder, TextEncoder
@@ -39,6 +45,11 @@ from fast_sam2_ros.sam2.parts import Decoded, Sam2Parts, to_pixels
 from fast_sam2_ros.training.clips import (
     ClipRenderer, load_photos, load_stamps, load_yolo_photos, PHOTOS_HELD_OUT, split,
     STAMPS_HELD_OUT)
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
 
 FILES = {False: 'router.safetensors', True: 'router_prior.safetensors'}  # by `with_prior`
 CLIP_FRAMES = 3

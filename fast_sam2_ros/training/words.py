@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """
 `fast-sam2 train words`: linear heads for words that ImageNet lacks, on frozen features.
 
@@ -18,24 +30,19 @@ from pathlib import Path
 import time
 
 import cv2
-import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
-from tqdm import tqdm
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.grounding.activation import presence, resized, SCALES, Scores, STRIDE
 from fast_sam2_ros.grounding.vocabulary import CLASSES, Meaning, Vocabulary
 from fast_sam2_ros.grounding.words import WEIGHTS, WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import (
-    EfficientNetLite,
-    EfficientNetLite2,
-    EMBED_CHANNELS,
-    normalise,
-)
+    EfficientNetLite, EfficientNetLite2, EMBED_CHANNELS, normalise)
 from fast_sam2_ros.training.clips import (
     COCO_NAMES, PHOTOS_HELD_OUT, read_outlines, read_photo, split)
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
 
 FOLDS = 4
 LEAST_PHOTOS = 4  # that show a word, for it to be trained

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The demo without ROS, with a session whose answers the test knows."""
 
 from contextlib import redirect_stdout
@@ -9,9 +21,6 @@ import json
 from types import SimpleNamespace
 
 import av
-import numpy as np
-import pytest
-
 from fast_sam2_ros import cli
 from fast_sam2_ros.demo import run
 from fast_sam2_ros.demo.footage import SceneFootage, VideoFootage
@@ -21,6 +30,8 @@ from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.media import read_image, VideoWriter
 from fast_sam2_ros.recording import FrameRecord, Summary
 from fast_sam2_ros.session import NO_LATENCY, TargetState
+import numpy as np
+import pytest
 
 
 @dataclass

@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The rendered scene and its truth."""
 
 import subprocess
 import sys
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.demo.scene import cut_out, fill, read_outlines, Scene
 from fast_sam2_ros.errors import InputError, ParameterError
+import numpy as np
+import pytest
 
 
 @pytest.fixture(scope='module')
@@ -42,7 +53,7 @@ def test_the_script_names_two_things_in_view_and_one_that_is_not_there(scene):
 
 def test_the_truth_lies_on_the_picture_also_from_an_angle(scene):
     """The truth's outline, mapped back through the homography, is the one that was drawn."""
-    from fast_sam2_ros.demo.scene import PICTURES, _on_wall
+    from fast_sam2_ros.demo.scene import _on_wall, PICTURES
 
     picture = PICTURES[1]
     index = 95

@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Pictures for people."""
 
 import time
 
-import numpy as np
-import pytest
-
-from fast_sam2_ros.latency import Latency
 from fast_sam2_ros.drawing.caption import Caption, Named
 from fast_sam2_ros.drawing.overlay import draw, TINT
 from fast_sam2_ros.drawing.palette import colour_of, COLOURS, STATE_COLOURS
+from fast_sam2_ros.latency import Latency
+import numpy as np
+import pytest
 
 GREY = np.full((480, 640, 3), 100, np.uint8)
 MASK = np.zeros((480, 640), np.uint8)

@@ -1,11 +1,20 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The command `fast-sam2 benchmark`: what takes turns, what it writes, and what it refuses."""
 
 import json
-
-import pytest
-import torch
 
 from fast_sam2_ros.cli import main
 from fast_sam2_ros.errors import FastSam2Error, ParameterError
@@ -14,6 +23,8 @@ from fast_sam2_ros.evaluation.benchmark import Plan, take_turns
 from fast_sam2_ros.evaluation.contenders import HF, OFFICIAL, OURS, Variant
 from fast_sam2_ros.evaluation.official import official_is_installed
 from fast_sam2_ros.tracker import Tracker
+import pytest
+import torch
 
 STAGES = ['encode', 'route', 'attend', 'decode', 'remember', 'total']
 SMALL = ('benchmark', '--image-size', '64', '--repeats', '2', '--device', 'cpu')

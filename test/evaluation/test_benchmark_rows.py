@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Rows of a benchmark: what they say of each other, and files, alone and put together."""
 
 import json
-
-import pytest
 
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.benchmark_rows import (
     Costs, make_rows, Measured, merge, read, runs, stage_times)
 from fast_sam2_ros.evaluation.contenders import HF, OFFICIAL, OURS, Variant
 from fast_sam2_ros.evaluation.rows import write_json
+import pytest
 
 COMMON = {'model': 'm', 'device': 'cpu', 'image_size': 64, 'dense_conditioning': True}
 DESIGNED = ['model', 'implementation', 'device', 'dtype', 'compiled', 'keep_ratio', 'targets',

@@ -1,22 +1,33 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What is timed side by side: in a steady state, with the same targets, on the same weights."""
 
 from functools import lru_cache
 
-import numpy as np
-import pytest
-import torch
-
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.evaluation.contenders import (
-    boxes, FRAME_SIZE, HF, Official, OFFICIAL, Ours, OURS, Transformers, Variant)
+    boxes, FRAME_SIZE, HF, OFFICIAL, Official, OURS, Ours, Transformers, Variant)
 from fast_sam2_ros.evaluation.costs import count_flops, held_bytes
 from fast_sam2_ros.evaluation.official import official_is_installed, official_pair
 from fast_sam2_ros.evaluation.random_models import random_model
-from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.tracker import Tracker
+import numpy as np
+import pytest
+import torch
 
 SIZE = 64
 FRAMES = np.random.default_rng(0).integers(0, 256, (20, *FRAME_SIZE, 3), dtype=np.uint8)
@@ -42,7 +53,7 @@ def make(implementation: str, targets: int = 1, keep_ratio: float = 1.0):
 
 
 def remembered(contender) -> list[dict]:
-    """What a reference remembers of each target."""
+    """Return what a reference remembers of each target."""
     held = contender.held()[1]
     by_target = held['output_dict_per_obj'] if isinstance(held, dict) else (
         held.output_dict_per_obj)

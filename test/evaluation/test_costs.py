@@ -1,17 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Operations and bytes, against figures worked out by hand."""
 
-import torch
-from torch import nn
-from torch.nn import functional
-
-from fast_sam2_ros.evaluation.costs import (
-    count_flops, graph_bytes, held_bytes, working_bytes)
+from fast_sam2_ros.evaluation.costs import count_flops, graph_bytes, held_bytes, working_bytes
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.latency import StageClock
 from fast_sam2_ros.sam2.loaded import LoadedModel, Preprocess
 from fast_sam2_ros.tracker import Tracker
+import torch
+from torch import nn
+from torch.nn import functional
 
 CPU = torch.device('cpu')
 MIB = 2 ** 20

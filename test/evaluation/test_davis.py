@@ -1,12 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Folders in the layout of DAVIS: what is found in them, and what is missing."""
-
-import numpy as np
-import pytest
 
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.davis import bounding_box, load_davis, read_expressions
+import numpy as np
+import pytest
 
 
 def test_sequences_are_found_with_their_masks(davis, square):

@@ -1,19 +1,30 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What counts as the right word, and the whole evaluation on pictures made here."""
 
 import argparse
 import json
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.demo.scene import cut_out, fill
 from fast_sam2_ros.evaluation import describing
 from fast_sam2_ros.evaluation.describing import Answer, ask, Judge, summarise, Target
 from fast_sam2_ros.grounding.result import Grounding
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
+import numpy as np
+import pytest
 
 
 @pytest.fixture(scope='module')

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Growth is told from noise, from what repeats itself and from a single jump."""
 
 from fast_sam2_ros.evaluation.drift import has_grown, slope
@@ -12,7 +24,7 @@ MINUTES = TIMES / 60
 
 
 def noise(seed: int, memory: float = 0.9) -> np.ndarray:
-    """Return noise (N,) of about 3 MB that remembers its past (AR(1))."""
+    """Return noise, (N,), of about 3 MB, which remembers its past: AR(1)."""
     generator = np.random.default_rng(seed)
     values = np.zeros(len(TIMES))
     for index, shock in enumerate(generator.normal(0, 3 * np.sqrt(1 - memory**2), len(TIMES))):

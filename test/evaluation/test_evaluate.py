@@ -1,11 +1,20 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """`fast-sam2 evaluate` as its user sees it, with tiny random models on small sequences."""
 
 import json
-
-import numpy as np
-import pytest
 
 from fast_sam2_ros import cli
 from fast_sam2_ros.evaluation import evaluate
@@ -13,6 +22,8 @@ from fast_sam2_ros.evaluation.davis import load_davis
 from fast_sam2_ros.evaluation.evaluate import evaluate_baseline, score_frames
 from fast_sam2_ros.evaluation.rows import read
 from fast_sam2_ros.session import Session
+import numpy as np
+import pytest
 
 DESIGN_KEYS = ['sequence', 'model', 'router', 'keep_ratio', 'prompt', 'J', 'F', 'JF', 'fps',
                'tokens_retained', 'bank_bytes']

@@ -1,18 +1,29 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The tally of what a grounder finds, and of what it only believes to find."""
 
 from types import SimpleNamespace
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.evaluation.grounding import (
     ask, box_iou, innermost, Question, table, video_questions)
 from fast_sam2_ros.grounding import Grounding, NotFound
 from fast_sam2_ros.grounding.vocabulary import Meaning
 from fast_sam2_ros.prompt import Prompt
+import numpy as np
+import pytest
 
 MARGINS = {'cat': 2.0, 'dog': -1.0, 'cup': -2.0, 'boat': 0.5}
 

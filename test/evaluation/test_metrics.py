@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """J and F against values worked out by hand, F against a second implementation as well."""
 
 import math
 
+from fast_sam2_ros.evaluation.metrics import boundary_f, contour, jaccard, over_time
 import numpy as np
 import pytest
 from skimage.filters import gaussian
 from skimage.morphology import dilation, disk
 from skimage.util import view_as_windows
-
-from fast_sam2_ros.evaluation.metrics import boundary_f, contour, jaccard, over_time
 
 
 def rectangle(height: int, width: int, rows: slice, columns: slice) -> np.ndarray:

@@ -1,12 +1,21 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The figures of lost and found, on small clips with outcomes that were worked out by hand."""
 
 from dataclasses import dataclass, replace
 import json
-
-import numpy as np
-import pytest
 
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation import recovery
@@ -15,8 +24,10 @@ from fast_sam2_ros.evaluation.recovery import (
 from fast_sam2_ros.evaluation.rendered import Story, write_clip
 from fast_sam2_ros.evaluation.stories import Clip, LEAVES, LOOKALIKE
 from fast_sam2_ros.grounding.result import Grounding, NotFound
-from fast_sam2_ros.session import TargetState
 from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.session import TargetState
+import numpy as np
+import pytest
 
 FRAMES, BEGIN, END = 60, 10, 20
 LEFT, RIGHT = np.s_[2:6, 1:5], np.s_[2:6, 7:11]

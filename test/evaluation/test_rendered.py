@@ -1,13 +1,22 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The validation clips: which pictures they may show, what they promise, and how they lie."""
 
 import json
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation import rendered
 from fast_sam2_ros.evaluation.cast import Material, Names, WALLPAPER_FILE, WALLPAPERS
@@ -19,6 +28,8 @@ from fast_sam2_ros.evaluation.stories import (
     absence, Clip, Director, HIDDEN, IN_VIEW, LEAVES, LOOKALIKE)
 from fast_sam2_ros.media import read_mask
 from fast_sam2_ros.training.clips import Cutout, Photo
+import numpy as np
+import pytest
 
 FRAMES = 90
 

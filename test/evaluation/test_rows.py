@@ -1,15 +1,26 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Rows of an evaluation: means, files, and several files put together."""
 
 from dataclasses import replace
 import json
 
-import pytest
-
 from fast_sam2_ros.errors import InputError, ParameterError
 from fast_sam2_ros.evaluation.rows import (
     by_setting, mean_row, merge, read, Result, Row, same_sequences, write)
+import pytest
 
 ROW = Row(
     sequence='a', model='m', router='analytic', keep_ratio=0.5, prompt='mask', J=0.2, F=0.4,

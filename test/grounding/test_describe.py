@@ -1,17 +1,28 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The embedded describer on photographs, and how probabilities become a word."""
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.demo.scene import cut_out, fill
 from fast_sam2_ros.errors import CheckpointError, InputError
 from fast_sam2_ros.grounding.closeup import Closeup
 from fast_sam2_ros.grounding.describe import load_describer
 from fast_sam2_ros.grounding.naming import Names
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
+import numpy as np
+import pytest
 
 NAMELESS = (676, 819)  # "muzzle" and "stage": on their own these words would mislead
 

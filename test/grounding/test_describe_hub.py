@@ -1,10 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Describers of transformers: small random models saved to folders and loaded as hub ids are."""
 
 import json
 import shutil
 
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.grounding import describe_hub
+from fast_sam2_ros.grounding.closeup import Closeup
+from fast_sam2_ros.grounding.describe import load_describer
+from fast_sam2_ros.grounding.text import load_text_encoder
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
@@ -13,15 +30,8 @@ from tokenizers.models import WordLevel
 import torch
 from torch.nn.functional import normalize
 from transformers import (
-    BlipConfig, BlipForConditionalGeneration, Florence2Config,
-    Florence2ForConditionalGeneration, GitConfig, GitForCausalLM, PreTrainedTokenizerFast,
-    Siglip2Model)
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.grounding import describe_hub
-from fast_sam2_ros.grounding.closeup import Closeup
-from fast_sam2_ros.grounding.describe import load_describer
-from fast_sam2_ros.grounding.text import load_text_encoder
+    BlipConfig, BlipForConditionalGeneration, Florence2Config, Florence2ForConditionalGeneration,
+    GitConfig, GitForCausalLM, PreTrainedTokenizerFast, Siglip2Model)
 
 WORDS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[DEC]', '<image>', *(
     'what does the image describe ? a an red cup dog cat on of photo table sitting person two '

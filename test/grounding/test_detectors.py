@@ -1,9 +1,24 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The detectors of transformers as grounders: random models in small, saved to a folder."""
 
 import json
 
+from fast_sam2_ros.errors import CheckpointError, InputError
+from fast_sam2_ros.grounding import detectors, Grounding, load_grounder, NotFound
+from fast_sam2_ros.grounding.detectors import noun_phrase
 import numpy as np
 import pytest
 from tokenizers import models, normalizers, pre_tokenizers, processors, Tokenizer
@@ -12,11 +27,6 @@ from transformers import (
     BertConfig, CLIPTextConfig, GroundingDinoConfig, GroundingDinoForObjectDetection,
     OmDetTurboConfig, OmDetTurboForObjectDetection, Owlv2Config, Owlv2ForObjectDetection,
     PreTrainedTokenizerFast, SwinConfig)
-
-from fast_sam2_ros.errors import CheckpointError, InputError
-from fast_sam2_ros.grounding import Grounding, load_grounder, NotFound
-from fast_sam2_ros.grounding import detectors
-from fast_sam2_ros.grounding.detectors import noun_phrase
 
 # the last one ends a text: CLIP's text models look for the highest number
 WORDS = '[PAD] [UNK] [CLS] . a the red cup toy train on tracks photo of detect [SEP]'.split()

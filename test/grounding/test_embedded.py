@@ -1,13 +1,22 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The embedded grounder on photographs: what it finds, where, and what it says it does not."""
 
 from dataclasses import replace
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.demo.scene import cut_out, fill, photograph_path
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.evaluation.grounding import box_iou
@@ -15,6 +24,8 @@ from fast_sam2_ros.evaluation.metrics import jaccard
 from fast_sam2_ros.grounding import Grounding, load_grounder, NotFound
 from fast_sam2_ros.grounding.activation import LIKENESS_DOUBT
 from fast_sam2_ros.grounding.refine import bounding_box
+import numpy as np
+import pytest
 
 
 class Result:
@@ -125,7 +136,7 @@ def test_finds_the_cup_while_the_camera_moves(grounder, zoom, angle, blur):
 
 @pytest.fixture(scope='module')
 def two_cups():
-    """The cup as it is, red to orange, and beside it with red and blue swapped."""
+    """Return the cup as it is, red to orange, and beside it with red and blue swapped."""
     image = cv2.resize(photograph('coffee.png'), (330, 220), interpolation=cv2.INTER_AREA)
     return np.concatenate([image, image[..., ::-1]], axis=1)
 

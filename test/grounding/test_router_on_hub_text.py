@@ -1,21 +1,32 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """A router for a checkpoint and a text encoder from folders: trained, saved, and tracked with."""
 
 import argparse
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation.random_models import random_model
 from fast_sam2_ros.grounding.text import load_text_encoder
-from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.tracker import Tracker
 from fast_sam2_ros.training import router
+import numpy as np
+import pytest
+import torch
 
 
 @pytest.fixture(scope='module')

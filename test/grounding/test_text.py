@@ -1,19 +1,30 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Text encoders: the classifier's rows of a word, and the towers of small random models."""
 
 import json
 import shutil
 
-import pytest
-from safetensors.torch import load_file, save_file
-import torch
-from transformers import AutoTokenizer, CLIPConfig, CLIPModel
-
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.grounding.text import load_text_encoder, load_tower
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite2
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
+from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
 
 @pytest.fixture(scope='module')

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The launch files under the real `launch`, with the real node and its real topics."""
 
 import contextlib
@@ -16,6 +28,7 @@ import pytest
 
 pytest.importorskip('launch_ros', reason='launch is not installed: it is not among the wheels')
 
+from fast_sam2_ros.node import parameters  # noqa: E402,I100
 from launch import LaunchContext, LaunchDescription  # noqa: E402
 from launch.launch_description_sources import (  # noqa: E402
     get_launch_description_from_python_launch_file as load)
@@ -27,8 +40,6 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import parameter_value_to_python  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
-
-from fast_sam2_ros.node import parameters  # noqa: E402
 
 LAUNCH = Path(__file__).parents[2] / 'launch'
 PROFILES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')

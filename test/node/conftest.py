@@ -1,28 +1,41 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """A bench for the tracker node: it runs in a process of its own, the test in this one."""
 
 from __future__ import annotations
 
 import array
+from collections.abc import Callable, Iterator
 import itertools
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from fast_sam2_ros.msg import TrackerStatus
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+import numpy as np
+import pytest
 from rcl_interfaces.msg import SetParametersResult
 from rcl_interfaces.srv import SetParametersAtomically
+import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -31,8 +44,6 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
-
-from fast_sam2_ros.msg import TrackerStatus
 
 FAKE = Path(__file__).with_name('fake_session_node.py')
 PROFILE = Path(__file__).parents[2] / 'config' / 'fastdds.xml'
@@ -237,7 +248,7 @@ class Bench:
         """Return the lifecycle state of the node."""
         return self.call(GetState, '/tracker/get_state', GetState.Request()).current_state.label
 
-    def set(self, **values: Any) -> SetParametersResult:
+    def set(self, **values: Any) -> SetParametersResult:  # noqa: A003
         """Set parameters of the tracker, all or none."""
         return self.call(
             SetParametersAtomically, '/tracker/set_parameters_atomically',
@@ -320,7 +331,8 @@ def _shared_memory() -> Iterator[None]:
 
 
 def _is_in_use(name: str) -> bool:
-    """Return whether a live process has a file of Fast DDS mapped, or locked.
+    """
+    Return whether a live process has a file of Fast DDS mapped, or locked.
 
     What is in use is locked: the lock is a file of its own beside it. Nothing is touched here.
     """

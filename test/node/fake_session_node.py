@@ -1,6 +1,19 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tracker node over a scripted model: quick, and every pixel of its mask is known.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+"""
+The tracker node over a scripted model: quick, and every pixel of its mask is known.
 
 The text names colours, with `;` between them; each is a target, and its mask is where the image
 has it. A target that is pointed at gets the name of the colour there; the one named `crash` fails
@@ -17,14 +30,13 @@ import os
 import time
 from types import SimpleNamespace
 
-import numpy as np
-
 from fast_sam2_ros.errors import CheckpointError, DeviceMemoryError
 from fast_sam2_ros.governor import BUDGETS
 from fast_sam2_ros.node.main import main
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.tracker_node import TrackerNode
 from fast_sam2_ros.prompt import Prompt
+import numpy as np
 
 COLOURS = {'red': 0, 'green': 1, 'blue': 2}
 TOKENS = 400

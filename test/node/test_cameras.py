@@ -1,12 +1,24 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Cameras as they are, on real topics: encodings, sizes that change, compressed images."""
 
 import array
 
 import cv2
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
 # The colours of `Bench.picture`: Y, Cb and Cr by ITU-R BT.601 in video range.
@@ -74,7 +86,7 @@ def test_compressed_images_in_every_form_and_what_is_refused(bench):
     bench.wait(lambda: images.get_subscription_count() == 1, 10, 'our camera is heard')
     picture = bench.picture()
 
-    def answer(suffix: str, pixels: np.ndarray, format: str) -> np.ndarray:
+    def answer(suffix: str, pixels: np.ndarray, format: str) -> np.ndarray:  # noqa: A002
         count = len(bench.masks)
         data = cv2.imencode(suffix, pixels)[1].tobytes()
         message = CompressedImage(format=format, data=array.array('B', data))
@@ -88,7 +100,7 @@ def test_compressed_images_in_every_form_and_what_is_refused(bench):
         return bench.pixels(bench.masks[-1]) > 0
 
     bgr = picture[..., ::-1]
-    for suffix, pixels, format in (
+    for suffix, pixels, format in (  # noqa: A001
             ('.png', bgr, 'png'), ('.png', picture, 'rgb8; png compressed rgb8'),
             ('.jpg', bgr, 'rgb8; jpeg compressed bgr8'), ('.webp', bgr, 'webp')):
         mask = answer(suffix, pixels, format)

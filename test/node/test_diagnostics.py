@@ -1,13 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The rules of the four tasks, one by one, and all of them on real topics."""
 
+from dataclasses import replace
 import re
 import time
-from dataclasses import replace
 
-import numpy as np
-import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import StageLatency, TargetStatus, TrackerStatus
 from fast_sam2_ros.node import machine
@@ -15,6 +25,8 @@ from fast_sam2_ros.node.camera_watch import Camera, CameraWatch
 from fast_sam2_ros.node.diagnostics import Diagnostics, Health, LOOK, ModelInfo
 from fast_sam2_ros.node.machine import Memory
 from fast_sam2_ros.node.mailbox import Counts
+import numpy as np
+import pytest
 from sensor_msgs.msg import Image
 
 OK, WARN, ERROR, STALE = (
@@ -70,7 +82,7 @@ def lost(text: str) -> TrackerStatus:
     ('camera', camera(no_stamp=True, frozen=7.0, behind=1e9), WARN, 'carry no stamp'),
     ('camera', camera(frozen=1.1), WARN, 'the same stamp for 1.1 s: the camera is frozen'),
     ('camera', camera(frozen=0.9), OK, '30.0'),
-    ('camera', camera(behind=2.1), WARN, '2.1 s behind the node\'s clock: synchronise'),
+    ('camera', camera(behind=2.1), WARN, "2.1 s behind the node's clock: synchronise"),
     ('camera', camera(behind=-3600.0), WARN, '3600.0 s ahead of .* use_sim_time'),
     ('camera', camera(behind=-1.9), OK, '30.0'),
     ('tracker', {}, OK, 'tracking'),
@@ -86,7 +98,7 @@ def lost(text: str) -> TrackerStatus:
     ('tracker', {'too_slow': '30 ms is less than a step takes'}, WARN, '30 ms is less'),
     ('memory', {}, OK, 'enough'),
     ('memory', {'model': None}, STALE, 'not configured'),
-    ('memory', {'memory': Memory(free=0.04)}, WARN, '4% of the machine\'s memory is free'),
+    ('memory', {'memory': Memory(free=0.04)}, WARN, "4% of the machine's memory is free"),
     ('memory', {'memory': Memory(shared_free=0.04)}, WARN, '4% of /dev/shm is free: images'),
     ('memory', {'memory': Memory(free=0.05, shared_free=0.05)}, OK, 'enough'),
     ('memory', {'model': replace(MODEL, shortage='no memory for 0.5')}, WARN, 'no memory for'),

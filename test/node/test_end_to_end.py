@@ -1,14 +1,26 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The node with the real model: the demo scene's photographs in, named targets out."""
 
 import cv2
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.demo.scene import cut_out, fill, Scene
 from fast_sam2_ros.grounding.vocabulary import Meaning, Vocabulary
 from fast_sam2_ros.msg import TrackerStatus
 from lifecycle_msgs.msg import Transition
+import numpy as np
 from sensor_msgs.msg import RegionOfInterest
 
 TRACKER = 'fast_sam2_ros.node.main'

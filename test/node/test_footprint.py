@@ -1,17 +1,29 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """What a process takes, against a process that takes a known amount and against psutil."""
 
 import mmap
 import os
+from pathlib import Path
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from fast_sam2_ros.node.footprint import footprint, mapped_files, shared_bytes, shared_files
 import psutil
 import pytest
-from fast_sam2_ros.node.footprint import footprint, mapped_files, shared_bytes, shared_files
 
 MIB = 2**20
 SCRIPT = """

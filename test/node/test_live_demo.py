@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """`fast-sam2 demo` over real topics; only the model is replaced by one that answers at once."""
 
 import json
@@ -9,9 +21,8 @@ import runpy
 import subprocess
 import sys
 
-import pytest
-
 from fast_sam2_ros.demo.scene import Scene
+import pytest
 
 STUB = Path(__file__).with_name('stub_demo.py')
 RATE = 4.0

@@ -1,19 +1,31 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The rate of the node and the age of its masks, measured from outside with a step of 50 ms."""
 
+from pathlib import Path
 import runpy
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
 from fast_sam2_ros.errors import FastSam2Error
 from fast_sam2_ros.node import measure
 from fast_sam2_ros.node.parameters import Settings
 from fast_sam2_ros.node.probes import BareLoop, place_of
+import numpy as np
+import pytest
 
 FAKE = Path(__file__).with_name('fake_session_node.py')
 STEP = 0.05

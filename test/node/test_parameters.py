@@ -1,22 +1,34 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """One definition of the parameters, and what is made of it."""
 
 import dataclasses
-import re
 from pathlib import Path
+import re
 from types import SimpleNamespace
 
-import pytest
-import yaml
 from fast_sam2_ros import session
 from fast_sam2_ros.errors import ParameterError
 from fast_sam2_ros.node import parameters, tracker_node
 from fast_sam2_ros.node.parameters import Settings
+import pytest
 from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rcl_interfaces.srv import (
     DescribeParameters, GetParameters, ListParameters, SetParameters, SetParametersAtomically)
 from rclpy.parameter import Parameter, parameter_value_to_python
+import yaml
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

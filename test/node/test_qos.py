@@ -1,11 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Quality of service on real topics: by parameter, by ROS's overrides, and what cannot match."""
 
-import pytest
 from diagnostic_msgs.msg import DiagnosticStatus
 from fast_sam2_ros.msg import TrackerStatus
 from lifecycle_msgs.msg import Transition
+import pytest
 from rcl_interfaces.srv import GetParameters
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
@@ -105,7 +117,7 @@ def test_why_no_image_comes_is_said_where_the_graph_tells(bench):
 def test_the_overrides_of_ros_take_effect_and_stay(bench, tmp_path):
     """As ROS documents them: by the names that topics have after remapping."""
     settings = tmp_path / 'overrides.yaml'
-    settings.write_text('''
+    settings.write_text("""
 /tracker:
   ros__parameters:
     target_text: red
@@ -116,7 +128,7 @@ def test_the_overrides_of_ros_take_effect_and_stay(bench, tmp_path):
         publisher: {reliability: best_effort, depth: 2}
       /segmentation/status:
         publisher: {reliability: best_effort}
-''')
+""")
     masks = hear(bench, Image, 'segmentation/mask', BEST_EFFORT)
     statuses = hear(bench, TrackerStatus, 'segmentation/status', BEST_EFFORT)
     process = bench.start('--params-file', str(settings), '-r', 'image:=/front/image_raw')

@@ -1,18 +1,30 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The soak on a scripted model: what it counts, and that it survives a node that dies."""
 
+from pathlib import Path
 import sys
 import time
-from pathlib import Path
 
-import numpy as np
-import pytest
-import rclpy
 from fast_sam2_ros.evaluation.rows import read_json
 from fast_sam2_ros.node.soak import ErrorLines, Film, parse, Plan, soak
 from fast_sam2_ros.node.soak_client import Goal, Truth
 from fast_sam2_ros.node.soak_report import report
+import numpy as np
+import pytest
+import rclpy
 
 FAKE = str(Path(__file__).with_name('fake_session_node.py'))
 DYING = """

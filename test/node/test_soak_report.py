@@ -1,16 +1,28 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The verdict on a soak that went well, and on one thing after the other that did not."""
 
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
-import pytest
 from fast_sam2_ros.node.footprint import Footprint
 from fast_sam2_ros.node.soak_client import Asked, Log
 from fast_sam2_ros.node.soak_report import (
     Ending, judge, minutes, report, Sample, summarise, warm_up)
+import numpy as np
+import pytest
 
 SECONDS = 3600.0
 CYCLE = 240.0

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """`fast-sam2 track` on a bag: what is written is read by rosbags and by ROS's own messages."""
 
 import json
@@ -7,16 +19,15 @@ from pathlib import Path
 import subprocess
 import sys
 
+from fast_sam2_ros import cli
+from fast_sam2_ros.demo.scene import cut_out
+from fast_sam2_ros.media import open_media, read_mask, VideoWriter
+from fast_sam2_ros.offline.bag_writer import (
+    FORMATS, MASK_TOPIC, message_types, STATUS, STATUS_TOPIC)
+from fast_sam2_ros.session import Session
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
-
-from fast_sam2_ros import cli
-from fast_sam2_ros.offline.bag_writer import (
-    FORMATS, MASK_TOPIC, message_types, STATUS, STATUS_TOPIC)
-from fast_sam2_ros.demo.scene import cut_out
-from fast_sam2_ros.media import open_media, read_mask, VideoWriter
-from fast_sam2_ros.session import Session
 
 REPOSITORY = Path(__file__).parents[2]
 TOPIC = '/camera/image_raw'
@@ -41,7 +52,7 @@ def read(path: Path) -> dict:
 
 @pytest.fixture
 def squares(bags, tmp_path):
-    """A bag of a bright square that moves to the right; the third image is unreadable."""
+    """Return a bag of a bright square that moves to the right; its third image is unreadable."""
     messages = []
     for number, stamp in enumerate(STAMPS):
         image = np.full((48, 64, 3), 60, np.uint8)
@@ -84,10 +95,9 @@ def test_a_video_as_a_bag_is_tracked_by_text(bags, tmp_path, storage):
 
     # Against ROS itself: its classes read the bytes, and its hashes are those in the bag.
     pytest.importorskip('rclpy')
+    from fast_sam2_ros.msg import TrackerStatus
     from rclpy.serialization import deserialize_message
     from sensor_msgs.msg import Image
-
-    from fast_sam2_ros.msg import TrackerStatus
 
     for (_, mask, data), (_, _, status_data), frame in zip(masks, statuses, track, strict=True):
         image = deserialize_message(bytes(data), Image)

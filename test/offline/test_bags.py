@@ -1,14 +1,25 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Images out of bags."""
 
 import tracemalloc
 
+from fast_sam2_ros.errors import InputError
+from fast_sam2_ros.offline.bags import Bag, is_bag
 import numpy as np
 import pytest
-
-from fast_sam2_ros.offline.bags import Bag, is_bag
-from fast_sam2_ros.errors import InputError
 
 TOPIC = '/camera/image_raw'
 STAMPS = [1_700_000_000_100_000_001, 1_700_000_000_133_000_002, 1_700_000_000_400_000_003]
@@ -131,7 +142,8 @@ def test_time_may_jump_back_and_be_missing(bags, tmp_path):
 
 
 @pytest.mark.parametrize('storage, help', [('mcap', 'mcap recover'), ('sqlite3', '.recover')])
-def test_a_recording_that_was_cut_off_is_refused_with_what_may_mend_it(recorded, storage, help):
+def test_a_recording_that_was_cut_off_is_refused_with_what_may_mend_it(
+        recorded, storage, help):  # noqa: A002
     path = recorded(pictures(40, 120, 160), [k * 10**8 for k in range(1, 41)], storage=storage)
     [file] = [file for file in path.iterdir() if file.suffix != '.yaml']
     data = file.read_bytes()

@@ -1,21 +1,32 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """`fast-sam2 track`, with a model of random weights."""
 
 import json
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
 from fast_sam2_ros import cli, grounding, tracker
-from fast_sam2_ros.offline import track as tracking
 from fast_sam2_ros.demo.scene import cut_out, fill
 from fast_sam2_ros.grounding.result import Grounding
 from fast_sam2_ros.grounding.vocabulary import Vocabulary
 from fast_sam2_ros.media import open_media, read_mask, VideoWriter, write_image, write_mask
+from fast_sam2_ros.offline import track as tracking
 from fast_sam2_ros.prompt import Prompt
+import numpy as np
+import pytest
+import torch
 
 CATS = set(range(281, 286))  # ImageNet's classes
 

@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Models by name: folders, the hub's cache, the fall-back, devices, and what is refused."""
 
 from __future__ import annotations
@@ -12,11 +24,6 @@ import socket
 import sys
 from types import ModuleType
 
-import huggingface_hub.constants
-import pytest
-from safetensors.torch import load_file, save_file
-import torch
-
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2.checkpoint import (
     find_in_cache, load_model, PREFERRED, PREFERRED_ID, Preprocess, resolve_device, REVISIONS,
@@ -24,6 +31,10 @@ from fast_sam2_ros.sam2.checkpoint import (
 from fast_sam2_ros.sam2.loaded import LikenessLevels
 from fast_sam2_ros.sam2.meta import HieraSize, video_config
 from fast_sam2_ros.session import PREFERRED_GROUNDER
+import huggingface_hub.constants
+import pytest
+from safetensors.torch import load_file, save_file
+import torch
 
 HUB_ID = 'someone/sam2-small'
 COMMIT = 'c' * 40
@@ -228,18 +239,20 @@ def test_absent_hub_id_says_what_to_fetch(cache: Path, saved: Path) -> None:
         load_model(f'{HUB_ID}@v2')
 
 
-def test_known_hub_id_is_looked_for_in_its_revision_alone(
+def test_known_hub_id_means_its_revision_and_after_it_the_main_branch_that_is_here(
         cache: Path, saved: Path, fake_embedded: Preprocess,
         monkeypatch: pytest.MonkeyPatch) -> None:
-    """What its owner puts on the main branch later is not loaded unasked."""
+    """Take what the user fetched under the bare id; one with a revision is that alone."""
     snapshot = put_in_cache(cache, saved)
     monkeypatch.setitem(REVISIONS, HUB_ID, 'd' * 40)
-    for name in (HUB_ID, f'{HUB_ID}@{"d" * 40}'):
-        with pytest.raises(CheckpointError, match=f'run `fast-sam2 fetch {HUB_ID}`$'):
-            load_model(name)
-        assert load_model('auto', preferred=name).name == 'embedded'
-    assert load_model(f'{HUB_ID}@main').source == str(snapshot)
+    pinned = f'{HUB_ID}@{"d" * 40}'
+    with pytest.raises(CheckpointError, match=f'run `fast-sam2 fetch {HUB_ID}`$'):
+        load_model(pinned)
+    assert load_model('auto', preferred=pinned).name == 'embedded'
+    for name in (HUB_ID, f'{HUB_ID}@main'):
+        assert load_model(name).source == str(snapshot)
     monkeypatch.setitem(REVISIONS, HUB_ID, COMMIT)
+    (cache / f'models--{HUB_ID.replace("/", "--")}' / 'refs' / 'main').unlink()
     assert load_model(HUB_ID).source == str(snapshot)
 
 

@@ -1,22 +1,33 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The embedded model: its backbone, its weights, and what it does with a real photograph."""
 
 from pathlib import Path
 
 import cv2
+from fast_sam2_ros.errors import CheckpointError
+from fast_sam2_ros.prompt import Prompt
+from fast_sam2_ros.sam2 import embedded
+from fast_sam2_ros.sam2.checkpoint import load_model
+from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, EfficientNetLite2, normalise
+from fast_sam2_ros.tracker import Tracker
 import numpy as np
 import pytest
 from safetensors.torch import save_file
 import skimage
 import torch
-
-from fast_sam2_ros.errors import CheckpointError
-from fast_sam2_ros.sam2 import embedded
-from fast_sam2_ros.sam2.checkpoint import load_model
-from fast_sam2_ros.sam2.efficientnet_lite import EfficientNetLite0, EfficientNetLite2, normalise
-from fast_sam2_ros.prompt import Prompt
-from fast_sam2_ros.tracker import Tracker
 
 PHOTOS = Path(skimage.__file__).parent / 'data'
 CATS = {281, 282, 283, 284, 285}  # of ImageNet: tabby to Egyptian

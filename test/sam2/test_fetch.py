@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Fetching from a hub that this test serves on the loopback interface."""
 
 from __future__ import annotations
@@ -17,13 +29,12 @@ import sys
 import threading
 from types import SimpleNamespace
 
-import huggingface_hub.constants
-import pytest
-import torch
-
 from fast_sam2_ros.errors import CheckpointError, ParameterError
 from fast_sam2_ros.sam2 import fetch as fetching
 from fast_sam2_ros.sam2.checkpoint import find_in_cache, REVISIONS, split_hub_id
+import huggingface_hub.constants
+import pytest
+import torch
 
 HUB_ID = 'someone/sam2-small'
 FIRST_COMMIT = '1' * 40

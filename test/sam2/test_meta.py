@@ -1,15 +1,23 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Checkpoints in Meta's format, made from Meta's own class with random weights."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-
-import pytest
-import torch
-from torch import nn, Tensor
 
 from fast_sam2_ros.errors import CheckpointError
 from fast_sam2_ros.evaluation import parity
@@ -18,6 +26,9 @@ from fast_sam2_ros.sam2.checkpoint import load_model, LoadedModel, Preprocess
 from fast_sam2_ros.sam2.meta import (
     convert, detect_size, HieraSize, load_meta, read_state_dict, rename_weights, SIZES,
     video_config)
+import pytest
+import torch
+from torch import nn, Tensor
 
 SMALL = HieraSize(16, 1, (1, 2, 2, 1), (4,), (8, 4, 4, 2), 7)
 IMAGE_SIZE = 128

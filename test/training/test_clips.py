@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The rendered clips: repeatable, masks that move with their pixels, readable material."""
 
 from pathlib import Path
 
 import cv2
-import numpy as np
-import pytest
-
 from fast_sam2_ros.errors import InputError
 from fast_sam2_ros.training.clips import (
     ClipRenderer, cut_out, Cutout, load_stamps, load_yolo_photos, Photo, split)
+import numpy as np
+import pytest
 
 RED = np.array([230, 20, 20], np.uint8)
 

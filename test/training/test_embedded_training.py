@@ -1,5 +1,17 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """The training-time twin of the tracker, its start, and the command on a handful of pictures."""
 
 import argparse
@@ -7,17 +19,16 @@ import json
 from pathlib import Path
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
+from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.sam2.checkpoint import load_model
 from fast_sam2_ros.sam2.embedded import build_embedded, load_embedded
-from fast_sam2_ros.prompt import Prompt
 from fast_sam2_ros.tracker import Tracker
 from fast_sam2_ros.training import clip_model, embedded
 from fast_sam2_ros.training.clip_model import clip_loss, ClipModel, FrameOutput
 from fast_sam2_ros.training.clips import ClipRenderer, Photo
+import numpy as np
+import pytest
+import torch
 
 
 def _photos(count: int) -> list[Photo]:

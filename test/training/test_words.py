@@ -1,16 +1,27 @@
 # Copyright 2026 The fast_sam2_ros authors
 # SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
 """Training of words: from outlined pictures to heads that are kept, or not, for a reason."""
 
 import cv2
-import numpy as np
-import pytest
-import torch
-
 from fast_sam2_ros.errors import CheckpointError, InputError
 from fast_sam2_ros.grounding.words import WordHead
 from fast_sam2_ros.training import words
 from fast_sam2_ros.training.words import average_precision, COCO_NAMES, load_outlined, Verdict
+import numpy as np
+import pytest
+import torch
 
 PHOTOS = 12
 
