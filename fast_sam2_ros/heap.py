@@ -24,11 +24,13 @@ from __future__ import annotations
 import ctypes
 from functools import lru_cache
 import sys
+import time
 
 # From glibc's malloc.h.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 MOST = 2**31 - 1  # bytes; an int
 GROWTH = 64 * 2**20  # bytes by which the heap grows at a time
+PERIOD = 60.0  # seconds
 
 
 @lru_cache
@@ -37,7 +39,7 @@ def keep_freed_memory() -> bool:
     Let the process keep what it frees; return whether the C library could be told so.
 
     To be called before threads are started that allocate much, since each has a place of its own
-    by then. The process stays as large as it once had to be.
+    by then. The process stays as large as it once had to be; `HeapCare` sees to what comes on top.
     """
     library = _c_library()
     if library is None or not hasattr(library, 'mallopt'):
@@ -49,7 +51,7 @@ def keep_freed_memory() -> bool:
 
 def give_back_freed_memory() -> bool:
     """
-    Give what was freed back to the system, once, when what took much is gone for good.
+    Give what was freed back to the system; the next steps have to fetch what they need again.
 
     Return whether the C library could be told so.
     """
@@ -58,6 +60,25 @@ def give_back_freed_memory() -> bool:
         return False
     library.malloc_trim(0)
     return True
+
+
+class HeapCare:
+    """
+    Gives freed memory back once a minute, for a process that is to run for days.
+
+    Images that arrive while a step runs take pieces out of the places of its large buffers, which
+    then go elsewhere: the process would grow by some MB whenever that happens, and keep it.
+    """
+
+    def __init__(self) -> None:
+        """Begin a minute."""
+        self._due = time.monotonic() + PERIOD
+
+    def attend(self) -> None:
+        """Give back what is free where it is time; to be called between two steps."""
+        if time.monotonic() >= self._due:
+            give_back_freed_memory()
+            self._due = time.monotonic() + PERIOD
 
 
 def _c_library() -> ctypes.CDLL | None:

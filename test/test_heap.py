@@ -71,6 +71,16 @@ def test_what_was_freed_can_be_given_back_for_once():
     assert int(done.stdout) > 350e6  # of 419 MB
 
 
+def test_once_a_minute_what_is_free_is_given_back(monkeypatch):
+    now, given = [100.0], []
+    monkeypatch.setattr(heap.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(heap, 'give_back_freed_memory', lambda: given.append(now[0]))
+    care = heap.HeapCare()
+    for now[0] in (100.1, 159.9, 160.0, 160.1, 219.9, 300.0, 301.0, 360.0):
+        care.attend()
+    assert given == [160.0, 300.0, 360.0]
+
+
 def test_elsewhere_than_on_linux_nothing_is_done(monkeypatch):
     heap.keep_freed_memory.cache_clear()
     monkeypatch.setattr(heap.sys, 'platform', 'darwin')

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from fast_sam2_ros.errors import DeviceMemoryError, FastSam2Error, InputError, ParameterError
-from fast_sam2_ros.heap import give_back_freed_memory
+from fast_sam2_ros.heap import give_back_freed_memory, HeapCare
 from fast_sam2_ros.msg import TrackerStatus
 from fast_sam2_ros.node import images, parameters
 from fast_sam2_ros.node.camera_watch import CameraWatch
@@ -114,6 +114,7 @@ class TrackerNode(LifecycleNode):
         self._active_since = 0.0
         self._camera = CameraWatch()
         self._done_time: float | None = None
+        self._heap_care = HeapCare()
         self._frame_error = ''
         self._too_slow = ''
         self._status: TrackerStatus | None = None
@@ -363,6 +364,7 @@ class TrackerNode(LifecycleNode):
         self._too_slow = '' if session.governor is None else session.governor.message
         self._done_time = time.monotonic()
         self._say(report)
+        self._heap_care.attend()
 
     def _apply(self, settings: Settings, session: Session) -> None:
         session.keep_ratio = settings.keep_ratio
