@@ -163,7 +163,7 @@ def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
-    printed, errors = process.communicate(timeout=30)
+    printed, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert 'a.mp4: 4 of 4 frames tracked' in printed
     assert '1 of 3 videos are through; the same command goes on with the others' in errors
