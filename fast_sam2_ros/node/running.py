@@ -44,8 +44,8 @@ def spin(node: Node, first: Callable[[], object] | None = None) -> None:
     Run `first` and then the callbacks of a node, until its context is shut down.
 
     The executor gathers everything to wait for anew after each callback. rclpy's EventsExecutor
-    does not and takes about half as long an image, but lifecycle services are not answered under
-    it (Kilted), and older distributions have none.
+    does not and is quicker, but lifecycle services are not answered under it (Kilted), and older
+    distributions have none.
 
     What a callback raises is logged, at most once a second, and does not end the node: before
     Kilted, for instance, rclpy raises on a lifecycle transition that is not possible in the
