@@ -26,4 +26,5 @@ colcon --log-base log build --base-paths build/source --build-base build --insta
   --symlink-install --event-handlers console_cohesion- \
   --cmake-args -DBUILD_TESTING=OFF -DPython3_EXECUTABLE="$venv/bin/python" \
   -DPython3_ROOT_DIR="$venv"
+find install -xtype l -delete  # links to files that are no more, which colcon leaves
 touch install/ready

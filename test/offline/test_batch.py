@@ -157,7 +157,9 @@ def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path):
     command = [sys.executable, '-m', 'fast_sam2_ros.cli', 'track', str(folder), *OPTIONS,
                '--out', str(out)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               # Ignored where the tests run in the background, and inherited.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 120
     while len(list((out / 'b' / 'masks').glob('*.png'))) < 3:
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
