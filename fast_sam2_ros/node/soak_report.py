@@ -40,7 +40,7 @@ LONGEST_WAIT = 5.0
 LONGEST_END = 5.0
 """Seconds within which the node is to end after SIGINT."""
 EXPECTED = {('tracker', 'WARN')}
-"""Tasks and levels of diagnostics that belong to a soak in which targets are lost."""
+"""Tasks and levels of diagnostics that belong to a soak: lost targets, and steps of a second."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def judge(summary: dict[str, Any], samples: Sequence[Sample], seconds: float, er
     checks.append(Check('diagnostics', summary['diagnostics'] > 0 and not wrong, (
         f'{summary["diagnostics"]} reports, '
         + ('; '.join(f'{each["times"]} times {each["task"]} {each["level"]}: {each["message"]}'
-                     for each in wrong) or 'nothing but lost targets'))))
+                     for each in wrong) or 'nothing but warnings of the tracker'))))
     checks.append(Check('log', not errors, f'{len(errors)} errors' + (
         f', the first: {errors[0]}' if errors else '')))
     checks.append(Check('masks', summary['longest_silence_s'] <= LONGEST_SILENCE
@@ -207,6 +207,7 @@ def report(result: dict[str, Any]) -> str:
                                          f'{_number(summary["iou_tracked"])}',
         'Looks without it': f'{summary["out_of_view"]}, with a mask in '
                             f'{summary["out_of_view_masked"]}',
+        'Diagnostics that were not OK': _diagnostics(summary),
         'Own memory (RssAnon), after the warm-up and at the end':
             _ends(summary['memory']['own']),
         'Resident memory (RSS), likewise': _ends(summary['memory']['resident']),
@@ -297,6 +298,17 @@ def _range(values: Sequence[int]) -> dict[str, int | None]:
 def _pair(summary: dict[str, Any], name: str, unit: str) -> str:
     return ', '.join(_number(summary[f'{name}_{part}'], '.1f') + f' {unit}'
                      for part in ('median', 'p95'))
+
+
+def _diagnostics(summary: dict[str, Any]) -> str:
+    """Return how often each thing was said, lost targets of all names together."""
+    said: dict[str, int] = {}
+    for each in summary['diagnostics_not_ok']:
+        words = 'lost' if each['message'].startswith('lost') else each['message']
+        name = f'{each["task"]} {each["level"]}: {words}'
+        said[name] = said.get(name, 0) + each['times']
+    return f'of {summary["diagnostics"]} reports ' + (
+        ', '.join(f'{times} {name}' for name, times in said.items()) or 'none')
 
 
 def _ends(memory: dict[str, Any] | None) -> str:

@@ -157,4 +157,5 @@ def test_the_report_has_the_figures_and_each_check():
     assert '| Masks | 36000 (10.0 a second) |' in text
     assert '| Age of a mask, median and p95 | 85.0 ms, 90.0 ms |' in text
     assert '| log | FAILED | 1 errors, the first: [ERROR] bad |' in text
+    assert '| Diagnostics that were not OK | of 3600 reports 12 tracker WARN: lost |' in text
     assert text.count('| ok |') == len(found) - 1
