@@ -136,17 +136,17 @@ class Bench:
             os.environ | environment | {'ROS_DOMAIN_ID': str(self._domain)})
         self._processes.append(process)
         if wait:
-            self.wait(lambda: self._serves('/tracker/get_state'), 20, 'the node is there')
+            self.wait(lambda: self._serves('/tracker/get_state'), 60, 'the node is there')
         return process
 
-    def start_active(self, *arguments: str, loading: float = 20.0,
+    def start_active(self, *arguments: str, loading: float = 60.0,
                      **options: Any) -> NodeProcess:
         """Start a node, bring it up as the launch file does, and wait until topics are joined."""
         process = self.start(*arguments, **options)
         self.bring_up(loading)
         return process
 
-    def bring_up(self, loading: float = 20.0) -> None:
+    def bring_up(self, loading: float = 60.0) -> None:
         """Configure (within `loading` seconds), activate, and wait until topics are joined."""
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             assert self.change(transition, loading), self._processes[-1].log

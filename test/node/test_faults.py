@@ -242,8 +242,8 @@ def test_told_to_end_it_ends_with_0_within_5_s_even_in_mid_step(bench, number, s
 
 
 def test_sigint_ends_it_while_the_model_is_being_loaded(bench):
-    process = bench.start('-p', 'autostart:=true', wait=False, FAKE_LOAD_SECONDS='30')
-    bench.wait(lambda: bench.node.count_publishers('segmentation/mask') == 1, 15, 'it configures')
+    process = bench.start('-p', 'autostart:=true', wait=False, FAKE_LOAD_SECONDS='90')
+    bench.wait(lambda: bench.node.count_publishers('segmentation/mask') == 1, 60, 'it configures')
     status, seconds = process.interrupt()
     assert status == 0, process.log
     assert seconds < 5
