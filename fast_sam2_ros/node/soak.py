@@ -54,7 +54,7 @@ from fast_sam2_ros.evaluation.rows import read_json, write_json
 from fast_sam2_ros.media import open_media
 from fast_sam2_ros.node.footprint import footprint, mapped_files, shared_bytes, shared_files
 from fast_sam2_ros.node.measure import (
-    end, LEAVING, Probe, running_node, setting, THREADING, TRACKER)
+    end, keep_apart, LEAVING, Probe, running_node, setting, THREADING, TRACKER)
 from fast_sam2_ros.node.parameters import Settings, Value
 from fast_sam2_ros.node.running import begin
 from fast_sam2_ros.node.soak_client import Client, Goal, Truth
@@ -328,8 +328,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if arguments.markdown:
         print(report(read_json(arguments.markdown)))
         return 0
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
+    keep_apart()
     try:
         settings = {'model': arguments.model, **dict(arguments.parameter)}
         Settings.from_values(settings)
